@@ -1,0 +1,229 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/types/container.h"
+#include "api/types/event.h"
+#include "api/types/exec.h"
+#include "api/types/image.h"
+#include "api/types/network.h"
+#include "api/types/system.h"
+#include "engine/async.h"
+#include "engine/base/trace.h"
+#include "engine/base/unique_fd.h"
+#include "engine/options.h"
+
+namespace mydocker::engine {
+
+/// The `filters` query: key -> values. Parsed by api/server; the engine checks keys and values.
+using Filters = std::map<std::string, std::vector<std::string>>;
+
+/// The client's raw connection after a hijack, and the bytes of it that were read too far.
+struct HijackedClient {
+  UniqueFd socket;
+  std::string pending_input;
+};
+/// Writes the 101/200 head and gives the connection away; called by a verb once nothing can fail with a status any
+/// more. `framed` = stdcopy frames will follow (decides the media type, WIRE 4.2).
+using Hijack = std::function<awaitable<HijackedClient>(bool framed)>;
+
+struct CreateOptions {
+  std::string name;      ///< "" = generated
+  std::string platform;  ///< "" = any
+  int api_minor = 51;    ///< of "1.51": the dialect's switches (WIRE 1.4)
+};
+
+struct StopOptions {
+  std::optional<int> timeout_seconds;  ///< absent: Config.StopTimeout, else 10; -1 = wait for ever
+  std::string signal;                  ///< "" = Config.StopSignal, else SIGTERM
+};
+
+struct RemoveOptions {
+  bool force = false;
+  bool volumes = false;
+  bool link = false;
+};
+
+struct ListOptions {
+  bool all = false;
+  int limit = 0;  ///< <= 0: none
+  bool size = false;
+  Filters filters;
+};
+
+enum class WaitCondition { not_running, next_exit, removed };
+
+/// One ContainerWait: made when the request comes (so that no exit after it is missed), awaited later.
+class ExitWait {
+ public:
+  virtual ~ExitWait() = default;
+  virtual awaitable<api::WaitResponse> result() = 0;
+};
+
+struct AttachOptions {
+  bool stream = false;
+  bool logs = false;
+  bool stdin_ = false;
+  bool stdout_ = false;
+  bool stderr_ = false;
+  std::string detach_keys;  ///< as in the query; "" = the default
+};
+
+struct LogsOptions {
+  bool follow = false;
+  bool stdout_ = false;
+  bool stderr_ = false;
+  bool timestamps = false;
+  bool details = false;
+  std::string since;  ///< WIRE 2.7
+  std::string until;
+  std::string tail = "all";  ///< a number, or all
+};
+
+/// A stream of ready bytes for the client: logs.
+class ByteStream {
+ public:
+  virtual ~ByteStream() = default;
+  /// The next piece; nullopt at the end. Cancellable.
+  virtual awaitable<std::optional<std::string>> next() = 0;
+};
+
+struct LogStream {
+  bool framed = false;  ///< false: the container has a tty
+  std::unique_ptr<ByteStream> bytes;
+};
+
+/// The lines of a pull, load, import, ...: one JSON object each, without line end. A failure before the first line
+/// throws from the first next() (an HTTP status); after that the caller writes it as the last line (WIRE 8).
+class ProgressStream {
+ public:
+  virtual ~ProgressStream() = default;  ///< cancels the work when it still runs
+  virtual awaitable<std::optional<api::ProgressMessage>> next() = 0;
+};
+
+/// A tar that the engine makes on a pool thread while the caller reads: export, save.
+class Download {
+ public:
+  virtual ~Download() = default;  ///< closing the read end early ends the work
+  /// Read until the end of file, then await `finish`.
+  virtual UniqueFd take_pipe() = 0;
+  /// Throws what went wrong after the first byte.
+  virtual awaitable<void> finish() = 0;
+};
+
+/// Events as they come, the asked-for past first.
+class EventStream {
+ public:
+  virtual ~EventStream() = default;
+  /// nullopt: `until` has passed, or the engine stops.
+  virtual awaitable<std::optional<api::Event>> next() = 0;
+};
+
+struct EventOptions {
+  std::string since;  ///< WIRE 2.7
+  std::string until;
+  Filters filters;
+};
+
+struct PullRequest {
+  std::string from_image;
+  std::string tag;  ///< tag or digest; "" together with no tag in from_image = all tags
+  std::string platform;
+  api::AuthConfig auth;
+};
+
+struct ImportRequest {
+  std::string source;  ///< "-" = the body
+  std::string repository;
+  std::string tag;
+  std::string message;
+  std::string platform;
+  std::vector<std::string> changes;
+};
+
+struct ImageListOptions {
+  bool all = false;
+  bool shared_size = false;
+  Filters filters;
+  int api_minor = 51;
+};
+
+/// Everything the API can do, one coroutine per verb. All members are called on the one I/O thread; none blocks it.
+/// A verb that changes something runs to its end even when its client hangs up; `next()` of a stream is cancellable.
+/// Errors are `Error` with the kinds of ENDPOINTS/WIRE; an error leaves nothing behind, success is durable.
+class Engine {
+ public:
+  Engine(asio::any_io_executor io, Options options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  /// Takes over what an earlier engine left: database, shims, networks, layers. Before the first request.
+  awaitable<void> recover();
+  /// Lets running verbs finish and ends the streams; containers run on.
+  awaitable<void> shutdown();
+
+  // Containers. `id` = full ID, name, or unique prefix (WIRE 13).
+  awaitable<api::ContainerCreateResponse> create(api::ContainerCreateRequest request, CreateOptions options);
+  awaitable<void> start(std::string id);
+  awaitable<void> stop(std::string id, StopOptions options);
+  awaitable<void> restart(std::string id, StopOptions options);
+  awaitable<void> kill(std::string id, std::string signal);
+  awaitable<void> pause(std::string id);
+  awaitable<void> unpause(std::string id);
+  awaitable<void> rename(std::string id, std::string new_name);
+  awaitable<void> remove(std::string id, RemoveOptions options);
+  awaitable<void> resize(std::string id, int height, int width);
+  awaitable<api::TopResponse> top(std::string id, std::string ps_args);
+  awaitable<std::vector<api::Change>> changes(std::string id);
+  awaitable<std::unique_ptr<Download>> export_container(std::string id);
+  awaitable<api::ContainerInspect> inspect(std::string id, bool size);
+  awaitable<std::vector<api::ContainerSummary>> list(ListOptions options);
+  /// Throws not_found at once.
+  std::unique_ptr<ExitWait> wait(const std::string& id, WaitCondition condition);
+  /// Returns when the session was handed to the shim; the connection is no longer ours then.
+  awaitable<void> attach(std::string id, AttachOptions options, Hijack hijack);
+  awaitable<LogStream> logs(std::string id, LogsOptions options);
+
+  // Exec
+  awaitable<std::string> create_exec(std::string id, api::ExecCreateRequest request);
+  /// `request.detach`: returns after the start and never hijacks. Else as attach.
+  awaitable<void> start_exec(std::string exec_id, api::ExecStartRequest request, Hijack hijack);
+  awaitable<void> resize_exec(std::string exec_id, int height, int width);
+  awaitable<api::ExecInspect> inspect_exec(std::string exec_id);
+
+  // Images. `name` = reference, ID or prefix (WIRE 20).
+  std::unique_ptr<ProgressStream> pull(PullRequest request);
+  std::unique_ptr<ProgressStream> load(UniqueFd body, bool quiet);
+  std::unique_ptr<ProgressStream> import(UniqueFd body, ImportRequest request);
+  awaitable<std::unique_ptr<Download>> save(std::vector<std::string> names);
+  awaitable<std::vector<api::ImageSummary>> list_images(ImageListOptions options);
+  awaitable<api::ImageInspect> inspect_image(std::string name, int api_minor);
+  awaitable<std::vector<api::HistoryItem>> image_history(std::string name);
+  awaitable<void> tag_image(std::string name, std::string repository, std::string tag);
+  awaitable<std::vector<api::DeleteItem>> remove_image(std::string name, bool force, bool no_prune);
+
+  // Networks
+  awaitable<std::vector<api::NetworkInspect>> list_networks(Filters filters);
+  awaitable<api::NetworkInspect> inspect_network(std::string name);
+
+  // System
+  awaitable<api::Info> info();
+  api::Version version() const;
+  std::unique_ptr<EventStream> events(EventOptions options);
+  /// Prometheus text (exposition format 0.0.4).
+  std::string metrics() const;
+  const TraceBook& traces() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mydocker::engine

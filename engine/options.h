@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace mydocker::engine {
+
+/// What the engine is told at its start; made by api/daemon from defaults, daemon.json and flags. Immutable.
+struct Options {
+  std::string data_root = "/var/lib/mydocker";
+  std::string exec_root = "/run/mydocker";
+  std::string programs_dir;   ///< directory of mydocker-shim, mydocker-worker, mydocker-init: where mydockerd lies
+  std::string bundled_image;  ///< path of busybox-bundled.tar, or "" when there is none
+  std::string cgroup_parent = "/mydocker";
+  std::string cgroup_driver = "cgroupfs";
+
+  std::string log_driver = "json-file";
+  std::map<std::string, std::string> log_options;  ///< Docker's log-opts; defaults max-size=20m max-file=5
+
+  std::string bridge = "mydocker0";
+  std::string bridge_ip;                           ///< --bip, "172.17.0.1/16"; "" = first free of the pools
+  std::vector<std::string> default_address_pools;  ///< "base=172.17.0.0/16,size=16"; empty = Docker's
+  int mtu = 1500;
+  bool icc = true;
+  bool ip_masquerade = true;
+  std::string default_host_ip = "0.0.0.0";  ///< --ip
+  std::vector<std::string> dns;
+  std::vector<std::string> dns_options;
+  std::vector<std::string> dns_search;
+
+  std::vector<std::string> registry_mirrors;
+  std::vector<std::string> insecure_registries;
+  int max_concurrent_downloads = 3;
+
+  std::map<std::string, std::string> runtimes;  ///< --add-runtime name -> path
+  std::string default_runtime = "mydocker";
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> default_ulimits;  ///< name -> soft, hard; -1 = unlimited
+  std::string seccomp_profile;  ///< path, "unconfined", or "" = built in
+  bool no_new_privileges = false;
+  bool init = false;  ///< --init for every container
+  std::int64_t default_shm_size_bytes = 67108864;
+  int shutdown_timeout_seconds = 15;
+  std::vector<std::string> labels;  ///< engine labels, "k=v"
+  bool debug = false;
+};
+
+}  // namespace mydocker::engine

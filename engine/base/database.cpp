@@ -100,13 +100,26 @@ Database::~Database() {
   ::sqlite3_close(connection_.db_);
 }
 
-void Database::begin() { connection_.execute("BEGIN IMMEDIATE"); }
-
-void Database::commit() {
-  failpoint("database.commit");
-  connection_.execute("COMMIT");
+void Database::begin() {
+  if (depth_ == 0) {
+    connection_.execute("BEGIN IMMEDIATE");
+    doomed_ = false;
+  }
+  ++depth_;
 }
 
-void Database::rollback() noexcept { ::sqlite3_exec(connection_.db_, "ROLLBACK", nullptr, nullptr, nullptr); }
+void Database::commit() {
+  if (depth_ == 1) {
+    if (doomed_) throw Error(ErrorKind::internal, "database: a part of the transaction had failed");
+    failpoint("database.commit");
+    connection_.execute("COMMIT");
+  }
+  --depth_;
+}
+
+void Database::rollback() noexcept {
+  doomed_ = true;
+  if (--depth_ == 0) ::sqlite3_exec(connection_.db_, "ROLLBACK", nullptr, nullptr, nullptr);
+}
 
 }  // namespace mydocker

@@ -64,10 +64,12 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Runs `work` in one transaction: committed (durably) when it returns, rolled back when it throws.
+  /// Runs `work` in one transaction: committed (durably) when it returns, rolled back when it throws. A transaction
+  /// begun inside `work` by the same thread joins it: all commits at the end, once; a failure of a joined one dooms the
+  /// whole.
   template <typename Work>
   auto transaction(Work&& work) {
-    const std::scoped_lock lock(mutex_);
+    const std::scoped_lock lock(mutex_);  // recursive: see above
     begin();
     try {
       if constexpr (std::is_void_v<decltype(work(connection_))>) {
@@ -89,7 +91,9 @@ class Database {
   void commit();
   void rollback() noexcept;
 
-  std::mutex mutex_;
+  std::recursive_mutex mutex_;
+  int depth_ = 0;
+  bool doomed_ = false;
   Connection connection_;
 };
 

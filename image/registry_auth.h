@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace mydocker::image {
+
+/// Credentials of one request (WIRE 22). Secrets: never logged, never in an error (SECURITY R20).
+struct RegistryAuth {
+  std::string username;
+  std::string password;
+  std::string identity_token;  ///< OAuth2 refresh token
+  std::string registry_token;  ///< bearer, sent as is
+  std::string server_address;
+
+  bool empty() const {
+    return username.empty() && password.empty() && identity_token.empty() && registry_token.empty();
+  }
+};
+
+/// X-Registry-Auth: base64 in either alphabet, padded or not. Empty, `{}` or junk is anonymous. Pure.
+RegistryAuth parse_registry_auth(std::string_view header);
+
+}  // namespace mydocker::image

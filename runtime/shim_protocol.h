@@ -1,0 +1,251 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/base/json.h"
+#include "engine/base/mount.h"
+#include "engine/base/unique_fd.h"
+
+/// What engine and shim say to each other: SOCK_SEQPACKET, one JSON object a packet, descriptors by SCM_RIGHTS.
+///
+///   engine                                   shim
+///     {"hello":1,"role":"requests"}   ──►
+///                                     ◄──   {"hello":1,"pid":77}
+///     {"id":1,"method":"create"}      ──►
+///                                     ◄──   {"id":1,"result":{"pid":80,...}} + [netns]     or
+///                                           {"id":1,"error":{"kind","message","errno","exit_code"}}
+///
+/// A connection with role "requests" asks one thing at a time. One with role "events" gets a snapshot first, then
+/// events; it only sends {"ack":N}. An object longer than `max_inline_packet` travels in a sealed memfd, the packet's
+/// first descriptor, and the packet says {"memfd":true}. A new engine serves shims of every earlier version: fields are
+/// only ever added, unknown ones skipped.
+namespace mydocker::runtime {
+
+inline constexpr int shim_protocol_version = 1;
+inline constexpr std::size_t max_inline_packet = std::size_t{64} << 10;
+inline constexpr std::size_t max_shim_message = std::size_t{16} << 20;
+/// One packet carries at most this many descriptors (man 7 unix, SCM_RIGHTS allows 253).
+inline constexpr std::size_t max_packet_fds = 200;
+
+/// A start or exec that failed for a reason of the container's: the message in Docker's words and the exit code that
+/// its clients expect (126 not executable, 127 not found, 128 anything else; WIRE 23).
+class LaunchError : public Error {
+ public:
+  LaunchError(ErrorKind kind, std::string message, int errno_value, int exit_code)
+      : Error(kind, std::move(message), errno_value), exit_code_(exit_code) {}
+  int exit_code() const noexcept { return exit_code_; }
+
+ private:
+  int exit_code_;
+};
+
+/// Where the container's output is kept (WIRE 9).
+struct LogOptions {
+  std::string driver = "json-file";  ///< "json-file" or "none"
+  std::string path;                  ///< .../<id>-json.log; rotated files are path.1 (newest) ... path.N
+  std::int64_t max_size_bytes = std::int64_t{20} << 20;  ///< 0 or less: never rotated
+  std::int64_t max_files = 5;                            ///< counts the current one; 1 = truncated when full
+  bool compress = false;                                 ///< rotated files become path.N.gz
+  std::map<std::string, std::string> attributes;         ///< "attrs" of every record; left out when empty
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("driver", &LogOptions::driver), field("path", &LogOptions::path),
+                      field("max_size_bytes", &LogOptions::max_size_bytes), field("max_files", &LogOptions::max_files),
+                      field("compress", &LogOptions::compress), field("attributes", &LogOptions::attributes));
+  }
+};
+
+/// <shim dir>/bundle/shim.json: what the shim itself shall do; what the container is stands in config.json beside it.
+/// The cgroup is the spec's linux.cgroupsPath; `--init` is a bind mount of mydocker-init in the spec's mounts.
+struct ShimConfig {
+  std::string id;
+  std::optional<OverlayMount> rootfs;  ///< mounted in the container's mount namespace; without it spec.root.path
+  std::string user;                    ///< "name[:group]", resolved inside the rootfs; empty: spec.process.user
+  std::vector<std::string> group_add;
+  bool resolve_home = true;  ///< HOME from the rootfs' passwd unless the environment names one
+  bool open_stdin = false;
+  bool stdin_once = false;
+  bool tty = false;
+  std::uint16_t console_height = 0;
+  std::uint16_t console_width = 0;
+  LogOptions log;
+  std::string exit_file;  ///< where the ExitRecord goes; its directory also holds backlogs of slow clients (unlinked)
+  std::string shims_cgroup;  ///< the shim moves itself there, off the start path; empty: stays where it was born
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("id", &ShimConfig::id), field("rootfs", &ShimConfig::rootfs),
+                      field("user", &ShimConfig::user), field("group_add", &ShimConfig::group_add),
+                      field("resolve_home", &ShimConfig::resolve_home), field("open_stdin", &ShimConfig::open_stdin),
+                      field("stdin_once", &ShimConfig::stdin_once), field("tty", &ShimConfig::tty),
+                      field("console_height", &ShimConfig::console_height),
+                      field("console_width", &ShimConfig::console_width), field("log", &ShimConfig::log),
+                      field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup));
+  }
+};
+
+/// How the container ended: the file at ShimConfig::exit_file, written before the `exit` event is sent.
+struct ExitRecord {
+  int exit_code = 0;  ///< 128+n for a signal
+  int signal = 0;     ///< 0: it exited by itself
+  bool oom_killed = false;
+  int pid = 0;
+  std::int64_t started_at_ns = 0;   ///< nanoseconds since 1970
+  std::int64_t finished_at_ns = 0;  ///< nanoseconds since 1970
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("exit_code", &ExitRecord::exit_code), field("signal", &ExitRecord::signal),
+                      field("oom_killed", &ExitRecord::oom_killed), field("pid", &ExitRecord::pid),
+                      field("started_at_ns", &ExitRecord::started_at_ns),
+                      field("finished_at_ns", &ExitRecord::finished_at_ns));
+  }
+};
+
+/// nullopt: no such file (the shim was killed before it could write one). Throws on a damaged file.
+std::optional<ExitRecord> find_exit_record(const std::string& path);
+
+/// A measured phase of the shim, for Trace::add.
+struct ShimTiming {
+  std::string phase;
+  std::int64_t nanoseconds = 0;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("phase", &ShimTiming::phase), field("ns", &ShimTiming::nanoseconds));
+  }
+};
+
+/// Which of a process' streams a client takes part in, and how.
+struct StreamChoice {
+  bool stdin_ = false;
+  bool stdout_ = true;
+  bool stderr_ = true;
+  bool framed = true;         ///< stdcopy frames (WIRE 4.1); false: raw bytes
+  std::string detach_keys;    ///< bytes, scanned on a tty with stdin only; empty: never (the default is the engine's)
+  std::string pending_input;  ///< stdin bytes that the engine had read already
+  std::string session_id;     ///< named in the events detached and attach_closed
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("stdin", &StreamChoice::stdin_), field("stdout", &StreamChoice::stdout_),
+                      field("stderr", &StreamChoice::stderr_), field("framed", &StreamChoice::framed),
+                      field("detach_keys", &StreamChoice::detach_keys),
+                      field("pending_input", &StreamChoice::pending_input),
+                      field("session_id", &StreamChoice::session_id));
+  }
+};
+using AttachRequest = StreamChoice;
+
+/// One more process in the running container. Which streams exist follows `streams`; without a client they are
+/// /dev/null (a tty's output is read and dropped).
+struct ExecRequest {
+  std::string exec_id;
+  json::value process;  ///< to_json(runtime::Process): args, env, cwd, capabilities, terminal ...
+  std::string user;     ///< "name[:group]", resolved inside the rootfs; empty: process.user
+  std::vector<std::string> group_add;
+  bool tty = false;
+  bool privileged = false;
+  std::uint16_t console_height = 0;
+  std::uint16_t console_width = 0;
+  StreamChoice streams;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("exec_id", &ExecRequest::exec_id), field("process", &ExecRequest::process),
+                      field("user", &ExecRequest::user), field("group_add", &ExecRequest::group_add),
+                      field("tty", &ExecRequest::tty), field("privileged", &ExecRequest::privileged),
+                      field("console_height", &ExecRequest::console_height),
+                      field("console_width", &ExecRequest::console_width), field("streams", &ExecRequest::streams));
+  }
+};
+
+/// An exec session as the shim knows it: running, or ended and not yet acknowledged.
+struct ExecSnapshot {
+  std::string exec_id;
+  int pid = 0;
+  bool running = true;
+  int exit_code = 0;  ///< of an ended one
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("exec_id", &ExecSnapshot::exec_id), field("pid", &ExecSnapshot::pid),
+                      field("running", &ExecSnapshot::running), field("exit_code", &ExecSnapshot::exit_code));
+  }
+};
+
+/// The whole truth about a container, for an engine that takes it over.
+struct ShimSnapshot {
+  std::string id;
+  std::string state;  ///< "new", "created", "running" or "exited"
+  int shim_pid = 0;
+  int pid = 0;             ///< of the container's PID 1 in the shim's pid namespace; 0 before create
+  std::string netns_path;  ///< "/proc/<shim>/fd/<n>": valid as long as the shim lives; empty without a netns
+  std::int64_t started_at_ns = 0;
+  std::optional<ExitRecord> exit;
+  std::vector<ExecSnapshot> execs;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("id", &ShimSnapshot::id), field("state", &ShimSnapshot::state),
+                      field("shim_pid", &ShimSnapshot::shim_pid), field("pid", &ShimSnapshot::pid),
+                      field("netns_path", &ShimSnapshot::netns_path),
+                      field("started_at_ns", &ShimSnapshot::started_at_ns), field("exit", &ShimSnapshot::exit),
+                      field("execs", &ShimSnapshot::execs));
+  }
+};
+
+/// What the events connection brings. Types:
+///   snapshot      first of all; `snapshot` is set
+///   exit          the container's end; `exit` is set. Its log is complete, the exit record is written. Then
+///   `finished`. exec_exit     exec_id, exit_code; sent before the session's client is closed; kept until acknowledged
+///   and repeated
+///                 to the next events connection. The client is closed upon the acknowledgement (or 2 s later).
+///   oom           the kernel killed a process of the container for its memory limit
+///   detached      session_id (and exec_id) left by its detach keys; attach_closed follows
+///   attach_closed session_id (and exec_id): the client's connection was closed
+///   finished      after `exit`: nothing of the container is left (processes, cgroups); files may be deleted. The shim
+///                 closes the connection and stays only while clients have output to read.
+/// Types not known here are to be skipped.
+struct ShimEvent {
+  std::uint64_t sequence = 0;  ///< what ack_shim_event names; 0 needs none
+  std::string type;
+  std::string exec_id;
+  std::string session_id;
+  int exit_code = 0;
+  std::int64_t time_ns = 0;
+  std::optional<ExitRecord> exit;
+  std::optional<ShimSnapshot> snapshot;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field_omit_empty("sequence", &ShimEvent::sequence), field("event", &ShimEvent::type),
+                      field_omit_empty("exec_id", &ShimEvent::exec_id),
+                      field_omit_empty("session_id", &ShimEvent::session_id),
+                      field_omit_empty("exit_code", &ShimEvent::exit_code), field("time_ns", &ShimEvent::time_ns),
+                      field_omit_empty("exit", &ShimEvent::exit), field_omit_empty("snapshot", &ShimEvent::snapshot));
+  }
+};
+
+/// A message with its descriptors.
+struct ShimMessage {
+  json::object body;
+  std::vector<UniqueFd> fds;
+};
+
+/// Sends one message; a long one goes through a memfd. Blocks unless `socket` is non-blocking. Throws
+/// Error{unavailable} when the peer is gone (also for EAGAIN).
+void send_shim_message(int socket, const json::object& body, std::span<const int> fds = {});
+
+enum class Received { message, would_block, closed };
+/// Receives one message. Throws Error{invalid_argument} for a packet that is none (not JSON, not an object, longer than
+/// the limits, a memfd that is not sealed); the connection may be used further.
+Received receive_shim_message(int socket, ShimMessage& out);
+
+/// {"kind","message","errno","exit_code"} of an error, and back: throws LaunchError when there is an exit code, else
+/// Error.
+json::object make_error_object(const Error& error);
+[[noreturn]] void throw_error_object(const json::value& object);
+
+}  // namespace mydocker::runtime

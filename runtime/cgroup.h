@@ -1,0 +1,144 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/unique_fd.h"
+#include "runtime/cgroup_stats.h"
+#include "runtime/spec_resources.h"
+
+/// Control groups of both versions: one path below every hierarchy (man 7 cgroups; kernel admin-guide/cgroup-v1,
+/// cgroup-v2). All functions block on the kernel only. One thread at a time per object; errors are Error{internal}
+/// that names the file, Error{invalid_argument} for a limit that the kernel refuses.
+namespace mydocker::runtime {
+
+inline constexpr std::string_view default_cgroup_root = "/sys/fs/cgroup";
+inline constexpr std::string_view default_cgroup_parent = "/mydocker";
+
+enum class CgroupMode {
+  v1,      ///< controllers in hierarchies of their own
+  hybrid,  ///< v1 controllers, and a v2 tree at <root>/unified for the rest
+  v2,      ///< one tree
+};
+
+/// One mounted hierarchy below the cgroup root.
+struct CgroupHierarchy {
+  std::string directory;                 ///< name below the root: "memory", "cpu,cpuacct", "unified"; "" in v2
+  std::vector<std::string> controllers;  ///< v1: from the name; v2: read from cgroup.controllers
+  bool v2 = false;
+
+  bool has(std::string_view controller) const;
+};
+
+/// What is mounted at a cgroup root; found by looking at the files there, so any directory can stand in.
+struct CgroupLayout {
+  std::string root;
+  CgroupMode mode = CgroupMode::v1;
+  std::vector<CgroupHierarchy> hierarchies;
+
+  /// Throws Error{internal} when nothing is mounted there.
+  static CgroupLayout detect(const std::string& root = std::string(default_cgroup_root));
+  bool has(std::string_view controller) const;
+};
+
+/// A cgroup in every hierarchy: a directory handle each. Move-only; destroying it removes nothing.
+class Cgroup {
+ public:
+  /// Makes the directories (parents too, with controllers enabled on v2 and cpuset filled in on v1); existing ones are
+  /// taken as they are. `path` is absolute within each hierarchy ("/mydocker/<id>"), without ".." parts.
+  static Cgroup create(const std::string& path, const std::string& root = std::string(default_cgroup_root));
+  /// The hierarchies in which it exists. Throws Error{not_found} when it exists in none.
+  static Cgroup open(const std::string& path, const std::string& root = std::string(default_cgroup_root));
+  /// The cgroup of a process, from /proc/<pid>/cgroup.
+  static Cgroup open_of_process(pid_t pid, const std::string& root = std::string(default_cgroup_root));
+
+  const std::string& path() const noexcept { return path_; }
+  CgroupMode mode() const noexcept { return layout_.mode; }
+  const CgroupLayout& layout() const noexcept { return layout_; }
+
+  /// Writes the limits that are present, converted to the version of each controller; device rules too.
+  /// A limit whose controller is not there is Error{invalid_argument} (SECURITY R28). Idempotent; also for live
+  /// updates.
+  void apply(const Resources& resources);
+  /// What apply() ignored by rule ("kernel memory limits do not exist any more"), for whoever prints warnings.
+  const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+
+  /// The calling, single-threaded process puts itself in. On v1 it writes "0" to `tasks`: alone among the ways in, that
+  /// takes no lock that waits for an RCU grace period (0.2 ms for nine hierarchies instead of 7-15).
+  /// `born_in_v2`: clone3(CLONE_INTO_CGROUP) has already put it into v2_fd().
+  void join(bool born_in_v2) const;
+  /// Moves another process in; slow on v1 (see join).
+  void add_process(pid_t pid) const;
+  /// The v2 directory for CLONE_INTO_CGROUP, or -1.
+  int v2_fd() const noexcept;
+
+  /// Blocks until every process in it stands still; throws Error{internal} after 10 s, thawed again.
+  void freeze();
+  void thaw();
+  bool frozen() const;
+  /// SIGKILL to every process in it (cgroup.kill; on v1 under the freezer, pids held by pidfds).
+  void kill_all();
+  /// Pids in it and in its descendants.
+  std::vector<pid_t> processes() const;
+  bool empty() const;
+  CgroupStats stats() const;
+  /// How many processes the OOM killer took here so far.
+  std::uint64_t oom_kill_count() const;
+
+  /// Removes the directories, descendants included; waits for processes that are still exiting (at most `timeout_ms`),
+  /// without sleeping: on cgroup.events and pidfds. Absence is fine. Throws Error{internal} when it stays busy.
+  void remove(int timeout_ms = 10000);
+
+ private:
+  friend class OomWatch;
+  struct Directory {
+    std::size_t hierarchy = 0;  ///< index into layout_.hierarchies
+    UniqueFd fd;
+  };
+
+  Cgroup() = default;
+  const Directory* find_controller(std::string_view controller) const;
+  /// The directory of the controller; throws Error{invalid_argument} naming `limit` when there is none.
+  const Directory& require_controller(std::string_view controller, std::string_view limit) const;
+  bool is_v2(const Directory& directory) const { return layout_.hierarchies[directory.hierarchy].v2; }
+  void set_frozen(bool frozen);
+  bool remove_directories();
+  void apply_memory(const Memory& memory);
+  void apply_cpu(const Cpu& cpu);
+  void apply_pids(const Pids& pids);
+  void apply_block_io(const BlockIo& block_io);
+  void apply_hugepages(const std::vector<HugepageLimit>& limits);
+  void apply_network(const NetworkClass& network);
+  void apply_devices(const std::vector<DeviceRule>& rules);
+  void apply_unified(const std::map<std::string, std::string>& files);
+
+  CgroupLayout layout_;
+  std::string path_;
+  std::vector<Directory> directories_;
+  std::vector<std::string> warnings_;
+};
+
+/// Tells when the OOM killer was at work in a cgroup: v1 an eventfd on memory.oom_control, v2 inotify on memory.events.
+/// For an event loop: wait until fd() is readable, call read(). Move-only, one thread.
+class OomWatch {
+ public:
+  /// nullopt when the cgroup has no memory controller.
+  static std::optional<OomWatch> start(const Cgroup& cgroup);
+
+  int fd() const noexcept { return fd_.get(); }
+  /// Empties fd(); true when processes were killed since the last call.
+  bool read();
+
+ private:
+  OomWatch() = default;
+  UniqueFd fd_;
+  UniqueFd counter_;  ///< memory.oom_control or memory.events
+  std::uint64_t seen_ = 0;
+};
+
+}  // namespace mydocker::runtime

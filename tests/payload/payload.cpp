@@ -1,0 +1,597 @@
+// The program inside the test image: `payload VERB [ARGUMENT...]`. Each verb shows or does one thing, and says what it
+// saw on stdout, a fact a line; errors end it with code 111 and the errno's text on stderr.
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <mqueue.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <initializer_list>
+
+extern char** environ;
+
+namespace {
+
+[[noreturn]] void fail(const char* what) {
+  std::fprintf(stderr, "%s: %s\n", what, std::strerror(errno));
+  std::exit(111);
+}
+
+long number(char** arguments, int index, long otherwise) {
+  for (int i = 0; i <= index; ++i) {
+    if (arguments[i] == nullptr) return otherwise;
+  }
+  return std::strtol(arguments[index], nullptr, 10);
+}
+
+const char* word(char** arguments, int index) {
+  for (int i = 0; i <= index; ++i) {
+    if (arguments[i] == nullptr) {
+      std::fprintf(stderr, "an argument is missing\n");
+      std::exit(111);
+    }
+  }
+  return arguments[index];
+}
+
+/// pause: until a signal ends it; SIGTERM and SIGINT do, also for PID 1.
+int pause_verb(char**) {
+  const auto end = [](int) { ::_exit(0); };
+  std::signal(SIGTERM, end);
+  std::signal(SIGINT, end);
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) ::pause();
+}
+
+/// ignore-term: ready, and only SIGKILL ends it.
+int ignore_term(char**) {
+  std::signal(SIGTERM, SIG_IGN);
+  std::signal(SIGINT, SIG_IGN);
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) ::pause();
+}
+
+/// trap: prints the number of each signal that arrives; SIGUSR2 ends it with code 42.
+int trap_verb(char**) {
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_BLOCK, &all, nullptr);
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) {
+    int signal = 0;
+    ::sigwait(&all, &signal);
+    if (signal == SIGCHLD || signal == SIGWINCH) continue;
+    std::printf("signal %d\n", signal);
+    std::fflush(stdout);
+    if (signal == SIGUSR2) return 42;
+  }
+}
+
+int exit_verb(char** a) { return static_cast<int>(number(a, 0, 0)); }
+
+/// die SIGNAL: ends by that signal.
+int die(char** a) {
+  const int signal = static_cast<int>(number(a, 0, SIGKILL));
+  std::signal(signal, SIG_DFL);
+  ::kill(::getpid(), signal);
+  ::sleep(1);
+  return 0;  // PID 1 of a namespace cannot end itself by most signals
+}
+
+/// cat: stdin to stdout until the end, then "end" on stderr.
+int cat(char**) {
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = ::read(0, buffer, sizeof buffer);
+    if (got < 0) fail("read");
+    if (got == 0) break;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t put = ::write(1, buffer + done, static_cast<size_t>(got - done));
+      if (put < 0) fail("write");
+      done += put;
+    }
+  }
+  std::fputs("end\n", stderr);
+  return 0;
+}
+
+int echo(char** a) {
+  for (int i = 0; a[i] != nullptr; ++i) std::printf("%s%s", i > 0 ? " " : "", a[i]);
+  std::puts("");
+  return 0;
+}
+
+/// both N: N numbered lines on stdout and on stderr, in turn.
+int both(char** a) {
+  const long count = number(a, 0, 10);
+  for (long i = 1; i <= count; ++i) {
+    std::printf("out %ld\n", i);
+    std::fflush(stdout);
+    std::fprintf(stderr, "err %ld\n", i);
+  }
+  return 0;
+}
+
+/// seq [MICROSECONDS]: numbers from 1 on, a line each, one write(2) each, for ever.
+int seq(char** a) {
+  const long pause_us = number(a, 0, 1000);
+  for (long i = 1;; ++i) {
+    char line[32];
+    const int length = std::snprintf(line, sizeof line, "%ld\n", i);
+    if (::write(1, line, static_cast<size_t>(length)) != length) fail("write");
+    if (pause_us > 0) ::usleep(static_cast<useconds_t>(pause_us));
+  }
+}
+
+/// spew BYTES: that many bytes of text in lines of 100.
+int spew(char** a) {
+  long left = number(a, 0, 1 << 20);
+  char line[101];
+  std::memset(line, 'x', 99);
+  line[99] = '\n';
+  while (left > 0) {
+    const size_t part = left < 100 ? static_cast<size_t>(left) : 100;
+    if (std::fwrite(line, 1, part, stdout) != part) fail("write");
+    left -= static_cast<long>(part);
+  }
+  return 0;
+}
+
+int env(char**) {
+  for (char** e = environ; *e != nullptr; ++e) std::puts(*e);
+  return 0;
+}
+
+int id(char**) {
+  std::printf("uid %u gid %u groups", ::getuid(), ::getgid());
+  gid_t groups[256];
+  const int count = ::getgroups(256, groups);
+  for (int i = 0; i < count; ++i) std::printf(" %u", groups[i]);
+  std::puts("");
+  return 0;
+}
+
+/// memhog MIB: touches that much memory, then says so and waits.
+int memhog(char** a) {
+  const auto size = static_cast<size_t>(number(a, 0, 10)) << 20;
+  auto* memory = static_cast<char*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (memory == MAP_FAILED) fail("mmap");
+  for (size_t i = 0; i < size; i += 4096) memory[i] = 1;
+  std::puts("touched");
+  std::fflush(stdout);
+  if (a[0] != nullptr && a[1] != nullptr) return 0;
+  return pause_verb(a);
+}
+
+/// spin MILLISECONDS: burns CPU for that long by the wall clock; prints the CPU time that it got, in milliseconds.
+int spin(char** a) {
+  const long wall_ms = number(a, 0, 1000);
+  timespec begin{};
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &begin);
+  volatile unsigned long sink = 0;
+  do {
+    for (int i = 0; i < 100000; ++i) sink = sink + 1;
+    ::clock_gettime(CLOCK_MONOTONIC, &now);
+  } while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 < wall_ms);
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  std::printf("cpu_ms %ld\n", (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000 +
+                                  (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000);
+  return 0;
+}
+
+/// fds: each open descriptor and what it is; the one that reads the list is left out.
+int fds(char**) {
+  DIR* dir = ::opendir("/proc/self/fd");
+  if (dir == nullptr) fail("/proc/self/fd");
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] == '.' || std::atoi(entry->d_name) == ::dirfd(dir)) continue;
+    char target[4096] = "";
+    if (::readlinkat(::dirfd(dir), entry->d_name, target, sizeof target - 1) < 0) continue;
+    std::printf("%s %s\n", entry->d_name, target);
+  }
+  return 0;
+}
+
+/// file PATH: its content as it is.
+int file(char** a) {
+  const int fd = ::open(word(a, 0), O_RDONLY);
+  if (fd < 0) fail(a[0]);
+  ::dup2(fd, 0);
+  char buffer[65536];
+  for (;;) {
+    const ssize_t got = ::read(0, buffer, sizeof buffer);
+    if (got < 0) fail(a[0]);
+    if (got == 0) return 0;
+    if (::write(1, buffer, static_cast<size_t>(got)) != got) fail("write");
+  }
+}
+
+/// write PATH TEXT
+int write_verb(char** a) {
+  const int fd = ::open(word(a, 0), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (fd < 0) fail(a[0]);
+  const char* text = word(a, 1);
+  if (::write(fd, text, std::strlen(text)) < 0) fail(a[0]);
+  return 0;
+}
+
+/// caps: the capability sets, NoNewPrivs and Seccomp lines of /proc/self/status.
+int caps(char**) {
+  std::FILE* status = std::fopen("/proc/self/status", "re");
+  if (status == nullptr) fail("/proc/self/status");
+  char line[512];
+  while (std::fgets(line, sizeof line, status) != nullptr) {
+    for (const char* key : {"Cap", "NoNewPrivs", "Seccomp:"}) {
+      if (std::strncmp(line, key, std::strlen(key)) == 0) std::fputs(line, stdout);
+    }
+  }
+  std::fclose(status);
+  return 0;
+}
+
+/// limits: each rlimit as "NUMBER soft hard", -1 for none.
+int limits(char**) {
+  for (int resource = 0; resource < RLIMIT_NLIMITS; ++resource) {
+    rlimit limit{};
+    ::getrlimit(static_cast<__rlimit_resource>(resource), &limit);
+    std::printf("%d %ld %ld\n", resource, static_cast<long>(limit.rlim_cur), static_cast<long>(limit.rlim_max));
+  }
+  return 0;
+}
+
+int isatty_verb(char**) {
+  std::printf("%d %d %d\n", ::isatty(0), ::isatty(1), ::isatty(2));
+  return 0;
+}
+
+int winsize_verb(char**) {
+  winsize size{};
+  if (::ioctl(1, TIOCGWINSZ, &size) != 0) fail("TIOCGWINSZ");
+  std::printf("%u %u\n", size.ws_row, size.ws_col);
+  return 0;
+}
+
+/// wait-winsize: prints the size after the next SIGWINCH.
+int wait_winsize(char** a) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGWINCH);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  std::puts("ready");
+  std::fflush(stdout);
+  int signal = 0;
+  ::sigwait(&set, &signal);
+  return winsize_verb(a);
+}
+
+int uname_verb(char**) {
+  utsname names{};
+  ::uname(&names);
+  std::printf("hostname %s\ndomainname %s\nrelease %s\n", names.nodename, names.domainname, names.release);
+  return 0;
+}
+
+/// pids: "PID PARENT COMMAND" of every process that /proc shows.
+int pids(char**) {
+  std::printf("self %d parent %d session %d\n", ::getpid(), ::getppid(), ::getsid(0));
+  DIR* dir = ::opendir("/proc");
+  if (dir == nullptr) fail("/proc");
+  while (const dirent* entry = ::readdir(dir)) {
+    if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+    char path[300];
+    std::snprintf(path, sizeof path, "/proc/%s/stat", entry->d_name);
+    std::FILE* stat = std::fopen(path, "re");
+    if (stat == nullptr) continue;
+    int pid = 0;
+    int parent = 0;
+    char command[64];
+    char state = '?';
+    if (std::fscanf(stat, "%d %63s %c %d", &pid, command, &state, &parent) == 4) {
+      std::printf("%d %d %c %s\n", pid, parent, state, command);
+    }
+    std::fclose(stat);
+  }
+  return 0;
+}
+
+/// links: "NAME ADDRESS/PREFIX" or "NAME -" of each network interface.
+int links(char**) {
+  struct if_nameindex* names = ::if_nameindex();
+  for (struct if_nameindex* n = names; n != nullptr && n->if_name != nullptr; ++n) {
+    ifaddrs* list = nullptr;
+    ::getifaddrs(&list);
+    bool any = false;
+    for (ifaddrs* i = list; i != nullptr; i = i->ifa_next) {
+      if (i->ifa_addr == nullptr || i->ifa_addr->sa_family != AF_INET || std::strcmp(i->ifa_name, n->if_name) != 0) {
+        continue;
+      }
+      char address[64];
+      ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in*>(i->ifa_addr)->sin_addr, address, sizeof address);
+      const unsigned mask = ntohl(reinterpret_cast<sockaddr_in*>(i->ifa_netmask)->sin_addr.s_addr);
+      std::printf("%s %s/%d\n", n->if_name, address, __builtin_popcount(mask));
+      any = true;
+    }
+    if (!any) std::printf("%s -\n", n->if_name);
+    ::freeifaddrs(list);
+  }
+  return 0;
+}
+
+/// listen PORT [TEXT]: answers each TCP client with the address it came from and TEXT.
+int listen_verb(char** a) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(number(a, 0, 80)));
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || ::listen(fd, 16) != 0) fail("listen");
+  std::puts("ready");
+  std::fflush(stdout);
+  for (;;) {
+    sockaddr_in peer{};
+    socklen_t length = sizeof peer;
+    const int client = ::accept(fd, reinterpret_cast<sockaddr*>(&peer), &length);
+    if (client < 0) continue;
+    char from[64];
+    char line[300];
+    ::inet_ntop(AF_INET, &peer.sin_addr, from, sizeof from);
+    const int size = std::snprintf(line, sizeof line, "%s %s\n", from, a[0] != nullptr && a[1] != nullptr ? a[1] : "");
+    if (::write(client, line, static_cast<size_t>(size)) < 0) std::perror("write");
+    ::close(client);
+  }
+}
+
+/// connect ADDRESS PORT: prints what the other side says.
+int connect_verb(char** a) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const timeval patience{5, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(number(a, 1, 80)));
+  ::inet_pton(AF_INET, word(a, 0), &address.sin_addr);
+  if (::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) fail("connect");
+  char buffer[512];
+  const ssize_t got = ::read(fd, buffer, sizeof buffer);
+  if (got < 0) fail("read");
+  std::fwrite(buffer, 1, static_cast<size_t>(got), stdout);
+  return 0;
+}
+
+/// orphan: leaves a child behind that is a zombie until PID 1 reaps it; "reaped" when it is gone.
+int orphan(char**) {
+  int report[2];
+  if (::pipe(report) != 0) fail("pipe");
+  if (::fork() == 0) {
+    const pid_t grandchild = ::fork();
+    if (grandchild == 0) ::_exit(0);
+    if (::write(report[1], &grandchild, sizeof grandchild) < 0) ::_exit(1);
+    ::usleep(20000);  // the grandchild is dead by now, and loses its parent next
+    ::_exit(0);
+  }
+  pid_t grandchild = 0;
+  if (::read(report[0], &grandchild, sizeof grandchild) < 0) fail("read");
+  ::wait(nullptr);
+  for (int i = 0; i < 500; ++i) {
+    if (::kill(grandchild, 0) != 0) {
+      std::puts("reaped");
+      return 0;
+    }
+    ::usleep(10000);
+  }
+  std::puts("zombie");
+  return 1;
+}
+
+/// children N: N children that sleep for ever, then waits itself.
+int children(char** a) {
+  for (long i = number(a, 0, 3); i > 0; --i) {
+    const pid_t child = ::fork();
+    if (child < 0) fail("fork");
+    if (child == 0) {
+      for (;;) ::pause();
+    }
+  }
+  return pause_verb(a);
+}
+
+/// forkbomb N: how many of N children could be made.
+int forkbomb(char** a) {
+  long made = 0;
+  for (long i = number(a, 0, 100); i > 0; --i) {
+    const pid_t child = ::fork();
+    if (child < 0) break;
+    if (child == 0) {
+      for (;;) ::pause();
+    }
+    ++made;
+  }
+  std::printf("made %ld\n", made);
+  std::fflush(stdout);
+  ::_exit(0);
+}
+
+/// mqueue NAME send|receive: POSIX message queues of this IPC namespace.
+int mqueue_verb(char** a) {
+  const bool send = std::strcmp(word(a, 1), "send") == 0;
+  const mqd_t queue = ::mq_open(a[0], send ? O_CREAT | O_RDWR : O_RDONLY, 0600, nullptr);
+  if (queue == static_cast<mqd_t>(-1)) fail("mq_open");
+  if (send) {
+    if (::mq_send(queue, "message", 7, 0) != 0) fail("mq_send");
+    std::puts("sent");
+  } else {
+    char buffer[65536];
+    const ssize_t got = ::mq_receive(queue, buffer, sizeof buffer, nullptr);
+    if (got < 0) fail("mq_receive");
+    std::printf("%.*s\n", static_cast<int>(got), buffer);
+  }
+  return 0;
+}
+
+/// shm KEY: makes a System V segment of that key, or says that it is there already.
+int shm(char** a) {
+  const int segment = ::shmget(static_cast<key_t>(number(a, 0, 1)), 4096, IPC_CREAT | IPC_EXCL | 0600);
+  std::puts(segment >= 0 ? "made" : std::strerror(errno));
+  return 0;
+}
+
+/// syscall NUMBER [ARGUMENT...]: "ok VALUE" or the name-free errno.
+int syscall_verb(char** a) {
+  errno = 0;
+  const long result =
+      ::syscall(number(a, 0, -1), number(a, 1, 0), number(a, 2, 0), number(a, 3, 0), number(a, 4, 0), number(a, 5, 0));
+  if (result < 0) {
+    std::printf("errno %d\n", errno);
+  } else {
+    std::printf("ok %ld\n", result);
+  }
+  return 0;
+}
+
+/// unshare FLAGS: "ok" or "errno N".
+int unshare_verb(char** a) {
+  std::printf(::unshare(static_cast<int>(number(a, 0, CLONE_NEWUSER))) == 0 ? "ok\n" : "errno %d\n", errno);
+  return 0;
+}
+
+/// ns: the inode of each namespace.
+int ns(char**) {
+  for (const char* kind : {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"}) {
+    char path[64];
+    char target[64] = "";
+    std::snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+    if (::readlink(path, target, sizeof target - 1) < 0) std::snprintf(target, sizeof target, "-");
+    std::printf("%s %s\n", kind, target);
+  }
+  return 0;
+}
+
+/// stat PATH: "MODE UID GID SIZE MAJOR MINOR LINKS" in octal and decimal, or the errno's text.
+int stat_verb(char** a) {
+  struct ::stat status{};
+  if (::lstat(word(a, 0), &status) != 0) fail(a[0]);
+  std::printf("%o %u %u %ld %u %u %lu\n", status.st_mode, status.st_uid, status.st_gid,
+              static_cast<long>(status.st_size), static_cast<unsigned>(status.st_rdev >> 8 & 0xfff),
+              static_cast<unsigned>(status.st_rdev & 0xff), static_cast<unsigned long>(status.st_nlink));
+  return 0;
+}
+
+/// mknod PATH MAJOR MINOR: makes a character device and opens it; "opened", "mknod: ..." or "open: ...".
+int mknod_verb(char** a) {
+  const auto device = static_cast<dev_t>(number(a, 1, 1) << 8 | number(a, 2, 3));
+  if (::mknod(word(a, 0), S_IFCHR | 0600, device) != 0) {
+    std::printf("mknod: %s\n", std::strerror(errno));
+    return 0;
+  }
+  if (::open(a[0], O_RDWR) < 0) {
+    std::printf("open: %s\n", std::strerror(errno));
+    return 0;
+  }
+  std::puts("opened");
+  return 0;
+}
+
+/// pwd
+int pwd(char**) {
+  char path[4096];
+  if (::getcwd(path, sizeof path) == nullptr) fail("getcwd");
+  std::puts(path);
+  return 0;
+}
+
+int sleep_verb(char** a) {
+  ::usleep(static_cast<useconds_t>(number(a, 0, 1000)) * 1000);
+  return 0;
+}
+
+struct Verb {
+  const char* name;
+  int (*run)(char**);
+};
+
+constexpr Verb verbs[] = {
+    {"pause", pause_verb},
+    {"ignore-term", ignore_term},
+    {"trap", trap_verb},
+    {"exit", exit_verb},
+    {"die", die},
+    {"cat", cat},
+    {"echo", echo},
+    {"both", both},
+    {"seq", seq},
+    {"spew", spew},
+    {"env", env},
+    {"id", id},
+    {"memhog", memhog},
+    {"spin", spin},
+    {"fds", fds},
+    {"file", file},
+    {"write", write_verb},
+    {"caps", caps},
+    {"limits", limits},
+    {"isatty", isatty_verb},
+    {"winsize", winsize_verb},
+    {"wait-winsize", wait_winsize},
+    {"uname", uname_verb},
+    {"pids", pids},
+    {"links", links},
+    {"listen", listen_verb},
+    {"connect", connect_verb},
+    {"orphan", orphan},
+    {"children", children},
+    {"forkbomb", forkbomb},
+    {"mqueue", mqueue_verb},
+    {"shm", shm},
+    {"syscall", syscall_verb},
+    {"unshare", unshare_verb},
+    {"ns", ns},
+    {"stat", stat_verb},
+    {"mknod", mknod_verb},
+    {"pwd", pwd},
+    {"sleep", sleep_verb},
+};
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  if (count < 2) {
+    std::fprintf(stderr, "usage: payload VERB [ARGUMENT...]\n");
+    return 2;
+  }
+  for (const Verb& verb : verbs) {
+    if (std::strcmp(verb.name, arguments[1]) == 0) return verb.run(arguments + 2);
+  }
+  std::fprintf(stderr, "payload: no verb %s\n", arguments[1]);
+  return 2;
+}

@@ -1,0 +1,216 @@
+#include <algorithm>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+#include "cli/template/template.h"
+
+namespace mydocker::cli {
+namespace {
+
+// Go's strconv.FormatFloat(value, 'g', -1, 64) as %v uses it: exponents below -4 and from 21 on.
+std::string print_float(double value, int exponent_limit) {
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
+  if (value == 0) return std::signbit(value) ? "-0" : "0";
+  const int exponent = static_cast<int>(std::floor(std::log10(std::fabs(value))));
+  const bool scientific = exponent < -4 || exponent >= exponent_limit;
+  char buffer[400];
+  const auto [end, failure] = std::to_chars(buffer, buffer + sizeof buffer, value,
+                                            scientific ? std::chars_format::scientific : std::chars_format::fixed);
+  return failure == std::errc{} ? std::string(buffer, end) : "0";
+}
+
+// Nested values print nil as <nil>; so does the top level here: JSON null stands for Go's nil pointer.
+void append_printed(std::string& out, const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      out += "<nil>";
+      break;
+    case json::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      break;
+    case json::kind::int64:
+      out += std::to_string(value.get_int64());
+      break;
+    case json::kind::uint64:
+      out += std::to_string(value.get_uint64());
+      break;
+    case json::kind::double_:
+      out += print_float(value.get_double(), 21);
+      break;
+    case json::kind::string:
+      out += std::string_view(value.get_string());
+      break;
+    case json::kind::array: {
+      out += '[';
+      bool first = true;
+      for (const json::value& item : value.get_array()) {
+        if (!std::exchange(first, false)) out += ' ';
+        append_printed(out, item);
+      }
+      out += ']';
+      break;
+    }
+    case json::kind::object: {
+      std::vector<std::string_view> keys;
+      for (const auto& entry : value.get_object()) keys.emplace_back(entry.key());
+      std::sort(keys.begin(), keys.end());
+      out += "map[";
+      for (std::size_t index = 0; index < keys.size(); ++index) {
+        if (index > 0) out += ' ';
+        out += keys[index];
+        out += ':';
+        append_printed(out, value.get_object().at(keys[index]));
+      }
+      out += ']';
+      break;
+    }
+  }
+}
+
+void append_json_string(std::string& out, std::string_view raw, bool escape_html) {
+  const std::string text = to_valid_utf8(raw);
+  out += '"';
+  for (std::size_t index = 0; index < text.size(); ++index) {
+    const char c = text[index];
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      default: {
+        const bool html = escape_html && (c == '<' || c == '>' || c == '&');
+        const std::string_view separator = std::string_view(text).substr(index, 3);
+        if (html || (c >= 0 && c < ' ')) {
+          char buffer[8];
+          std::snprintf(buffer, sizeof buffer, "\\u%04x", static_cast<unsigned>(c));
+          out += buffer;
+        } else if (separator == "\u2028" || separator == "\u2029") {
+          out += separator == "\u2028" ? "\\u2028" : "\\u2029";
+          index += 2;
+        } else {
+          out += c;
+        }
+      }
+    }
+  }
+  out += '"';
+}
+
+void append_json(std::string& out, const json::value& value, bool escape_html) {
+  switch (value.kind()) {
+    case json::kind::null:
+      out += "null";
+      break;
+    case json::kind::string:
+      append_json_string(out, value.get_string(), escape_html);
+      break;
+    case json::kind::array: {
+      out += '[';
+      bool first = true;
+      for (const json::value& item : value.get_array()) {
+        if (!std::exchange(first, false)) out += ',';
+        append_json(out, item, escape_html);
+      }
+      out += ']';
+      break;
+    }
+    case json::kind::object: {
+      out += '{';
+      bool first = true;
+      for (const auto& entry : value.get_object()) {
+        if (!std::exchange(first, false)) out += ',';
+        append_json_string(out, entry.key(), escape_html);
+        out += ':';
+        append_json(out, entry.value(), escape_html);
+      }
+      out += '}';
+      break;
+    }
+    case json::kind::double_:
+      out += print_float(value.get_double(), 21);
+      break;
+    default:
+      append_printed(out, value);
+  }
+}
+
+}  // namespace
+
+std::string go_print(const json::value& value) {
+  std::string out;
+  append_printed(out, value);
+  return out;
+}
+
+std::string go_json(const json::value& value, bool escape_html) {
+  std::string out;
+  append_json(out, value, escape_html);
+  return out;
+}
+
+std::string go_quote(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\a':
+        out += "\\a";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\v':
+        out += "\\v";
+        break;
+      default:
+        if ((c >= 0 && c < ' ') || c == 0x7f) {
+          char buffer[8];
+          std::snprintf(buffer, sizeof buffer, "\\x%02x", static_cast<unsigned>(c));
+          out += buffer;
+        } else {
+          out += c;
+        }
+    }
+  }
+  return out + '"';
+}
+
+}  // namespace mydocker::cli

@@ -67,7 +67,7 @@ class ShimClient {
   explicit operator bool() const noexcept { return connection_ != nullptr; }
   int shim_pid() const noexcept;
   /// The spawned shim as a child: whoever takes it waits on its pidfd and reaps it. Empty for `connect`.
-  [[nodiscard]] Process take_process();
+  [[nodiscard]] mydocker::Process take_process();
 
   /// Reads bundle/config.json and bundle/shim.json, makes cgroups and namespaces; returns as soon as the netns exists
   /// and PID 1 was cloned. The rootfs is prepared meanwhile: what fails there is thrown by `start`.

@@ -14,6 +14,7 @@
 #include "engine/base/json.h"
 #include "engine/base/mount.h"
 #include "engine/base/unique_fd.h"
+#include "runtime/launch_error.h"
 
 /// What engine and shim say to each other: SOCK_SEQPACKET, one JSON object a packet, descriptors by SCM_RIGHTS.
 ///
@@ -35,18 +36,6 @@ inline constexpr std::size_t max_inline_packet = std::size_t{64} << 10;
 inline constexpr std::size_t max_shim_message = std::size_t{16} << 20;
 /// One packet carries at most this many descriptors (man 7 unix, SCM_RIGHTS allows 253).
 inline constexpr std::size_t max_packet_fds = 200;
-
-/// A start or exec that failed for a reason of the container's: the message in Docker's words and the exit code that
-/// its clients expect (126 not executable, 127 not found, 128 anything else; WIRE 23).
-class LaunchError : public Error {
- public:
-  LaunchError(ErrorKind kind, std::string message, int errno_value, int exit_code)
-      : Error(kind, std::move(message), errno_value), exit_code_(exit_code) {}
-  int exit_code() const noexcept { return exit_code_; }
-
- private:
-  int exit_code_;
-};
 
 /// Where the container's output is kept (WIRE 9).
 struct LogOptions {
@@ -71,7 +60,9 @@ struct ShimConfig {
   std::optional<OverlayMount> rootfs;  ///< mounted in the container's mount namespace; without it spec.root.path
   std::string user;                    ///< "name[:group]", resolved inside the rootfs; empty: spec.process.user
   std::vector<std::string> group_add;
-  bool resolve_home = true;  ///< HOME from the rootfs' passwd unless the environment names one
+  bool default_seccomp = false;                ///< the built-in profile instead of spec.linux.seccomp; for execs, too
+  std::vector<std::string> requested_rlimits;  ///< refused when they cannot be set; all others are clamped
+  bool resolve_home = true;                    ///< HOME from the rootfs' passwd unless the environment names one
   bool open_stdin = false;
   bool stdin_once = false;
   bool tty = false;
@@ -122,7 +113,7 @@ struct ShimTiming {
   }
 };
 
-/// Which of a process' streams a client takes part in, and how.
+/// Which of a process' streams a client takes part in, and how. Its bytes cross as hex (JsonCodec below).
 struct StreamChoice {
   bool stdin_ = false;
   bool stdout_ = true;
@@ -131,26 +122,32 @@ struct StreamChoice {
   std::string detach_keys;    ///< bytes, scanned on a tty with stdin only; empty: never (the default is the engine's)
   std::string pending_input;  ///< stdin bytes that the engine had read already
   std::string session_id;     ///< named in the events detached and attach_closed
-
-  static constexpr auto json_fields() {
-    return std::tuple(field("stdin", &StreamChoice::stdin_), field("stdout", &StreamChoice::stdout_),
-                      field("stderr", &StreamChoice::stderr_), field("framed", &StreamChoice::framed),
-                      field("detach_keys", &StreamChoice::detach_keys),
-                      field("pending_input", &StreamChoice::pending_input),
-                      field("session_id", &StreamChoice::session_id));
-  }
 };
 using AttachRequest = StreamChoice;
 
+}  // namespace mydocker::runtime
+
+namespace mydocker {
+
+template <>
+struct JsonCodec<runtime::StreamChoice> {
+  static void read(const json::value& value, const std::string& path, runtime::StreamChoice& out);
+  static json::value write(const runtime::StreamChoice& value);
+};
+
+}  // namespace mydocker
+
+namespace mydocker::runtime {
+
 /// One more process in the running container. Which streams exist follows `streams`; without a client they are
-/// /dev/null (a tty's output is read and dropped).
+/// /dev/null (a tty's output is read and dropped). Its seccomp profile, cgroup and namespaces are the container's;
+/// what rights it has (`--privileged`) stands in `process`.
 struct ExecRequest {
   std::string exec_id;
   json::value process;  ///< to_json(runtime::Process): args, env, cwd, capabilities, terminal ...
   std::string user;     ///< "name[:group]", resolved inside the rootfs; empty: process.user
   std::vector<std::string> group_add;
   bool tty = false;
-  bool privileged = false;
   std::uint16_t console_height = 0;
   std::uint16_t console_width = 0;
   StreamChoice streams;
@@ -158,8 +155,7 @@ struct ExecRequest {
   static constexpr auto json_fields() {
     return std::tuple(field("exec_id", &ExecRequest::exec_id), field("process", &ExecRequest::process),
                       field("user", &ExecRequest::user), field("group_add", &ExecRequest::group_add),
-                      field("tty", &ExecRequest::tty), field("privileged", &ExecRequest::privileged),
-                      field("console_height", &ExecRequest::console_height),
+                      field("tty", &ExecRequest::tty), field("console_height", &ExecRequest::console_height),
                       field("console_width", &ExecRequest::console_width), field("streams", &ExecRequest::streams));
   }
 };
@@ -234,13 +230,13 @@ struct ShimMessage {
   std::vector<UniqueFd> fds;
 };
 
-/// Sends one message; a long one goes through a memfd. Blocks unless `socket` is non-blocking. Throws
-/// Error{unavailable} when the peer is gone (also for EAGAIN).
-void send_shim_message(int socket, const json::object& body, std::span<const int> fds = {});
+/// Sends one message; a long one goes through a memfd. Never blocks: false = the peer's buffer is full. Throws
+/// Error{unavailable} when the peer is gone.
+[[nodiscard]] bool send_shim_message(int socket, const json::object& body, std::span<const int> fds = {});
 
 enum class Received { message, would_block, closed };
-/// Receives one message. Throws Error{invalid_argument} for a packet that is none (not JSON, not an object, longer than
-/// the limits, a memfd that is not sealed); the connection may be used further.
+/// Receives one message; never blocks. Throws Error{invalid_argument} for a packet that is none (not JSON, not an
+/// object, longer than the limits, a memfd that is not sealed); the connection may be used further.
 Received receive_shim_message(int socket, ShimMessage& out);
 
 /// {"kind","message","errno","exit_code"} of an error, and back: throws LaunchError when there is an exit code, else

@@ -13,7 +13,7 @@ namespace mydocker::storage {
 ///   <data-root>/                      0710
 ///     state.db                        SQLite: every row of the engine
 ///     layers/<chain hex>/tree         unpacked layer: a lower directory of an overlay
-///     layers/<chain hex>/recipe       tar headers, order and padding, zstd (storage/recipe.h)
+///     layers/<chain hex>/recipe       tar headers, order and padding, zstd (storage/tar_recipe.h)
 ///     layers/<chain hex>/lost/        contents that later entries of the same tar replaced; only where that happened
 ///     partial/<digest hex>            blob being fetched, with its chunk journal
 ///     containers/<id>/upper, work     what the container wrote; overlayfs' own work directory

@@ -1,0 +1,115 @@
+// mydocker-worker: one confined job on untrusted files, then the end (storage/worker_protocol.h).
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <new>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/mount.h"
+#include "engine/base/sys.h"
+#include "storage/tar_apply.h"
+#include "storage/tar_recipe.h"
+#include "storage/worker/confine.h"
+#include "storage/worker_protocol.h"
+
+namespace mydocker::storage {
+namespace {
+
+constexpr std::size_t output_buffer_bytes = 256 * 1024;
+
+/// Collects small pieces, so that each write(2) is a large one.
+class Output {
+ public:
+  void put(std::string_view bytes) {
+    if (buffer_.size() + bytes.size() > output_buffer_bytes) flush();
+    if (bytes.size() >= output_buffer_bytes) {
+      write_all(STDOUT_FILENO, bytes);
+    } else {
+      buffer_ += bytes;
+    }
+  }
+  void flush() {
+    write_all(STDOUT_FILENO, buffer_);
+    buffer_.clear();
+  }
+
+ private:
+  std::string buffer_;
+};
+
+std::size_t read_input(char* buffer, std::size_t size) {
+  const ssize_t got = retry_on_eintr([&] { return ::read(STDIN_FILENO, buffer, size); });
+  if (got < 0) throw sys_error("read the archive");
+  return static_cast<std::size_t>(got);
+}
+
+void unpack(const WorkerRequest& request, WorkerAnswer& answer) {
+  const UniqueFd root = enter_directory(worker_root, RootAccess::writable);
+  ::close(worker_root);
+  drop_rights(Rights::unpack, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  answer.unpacked = unpack_layer(read_input, root.get(), request.limits);
+}
+
+void rebuild(const WorkerRequest& request) {
+  const UniqueFd root = enter_directory(worker_root, RootAccess::read_only);
+  ::close(worker_root);
+  drop_rights(Rights::read, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  Output output;
+  rebuild_tar(root.get(), [&output](std::string_view bytes) { output.put(bytes); });
+  output.flush();
+}
+
+void run(const WorkerRequest& request, WorkerAnswer& answer) {
+  isolate();
+  failpoint("worker.isolated");
+  if (request.job == "unpack") return unpack(request, answer);
+  if (request.job == "rebuild") return rebuild(request);
+  throw Error(ErrorKind::internal, concat("worker: unknown job ", request.job));
+}
+
+WorkerAnswer answer_to(const WorkerRequest& request) {
+  WorkerAnswer answer;
+  const auto fail = [&answer](ErrorKind kind, std::string message, int errno_value) {
+    answer.error = std::move(message);
+    answer.error_kind = std::string(to_string(kind));
+    answer.errno_value = errno_value;
+  };
+  try {
+    run(request, answer);
+  } catch (const Error& error) {
+    fail(error.kind(), error.message(), error.errno_value());
+  } catch (const std::bad_alloc&) {
+    fail(ErrorKind::too_large, "archive or tree needs too much memory", 0);
+  } catch (const std::exception& error) {
+    fail(ErrorKind::internal, error.what(), 0);
+  }
+  return answer;
+}
+
+int serve() {
+  const std::optional<Packet> packet = receive_packet(worker_socket);
+  if (!packet) return 1;
+  WorkerRequest request;
+  read_json(parse_json(packet->data), "", request);
+  const WorkerAnswer answer = answer_to(request);
+  send_packet(worker_socket, write_json(to_json(answer)));
+  return 0;
+}
+
+}  // namespace
+}  // namespace mydocker::storage
+
+int main() {
+  ::umask(0);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::syscall(SYS_close_range, mydocker::storage::worker_root + 1, ~0U, 0);
+  try {
+    return mydocker::storage::serve();
+  } catch (const std::exception&) {
+    return 1;  // the store sees the socket close without an answer
+  }
+}

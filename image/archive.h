@@ -25,6 +25,7 @@ struct LoadOptions {
 struct LoadedImage {
   Digest id;
   std::vector<std::string> names;  ///< familiar; empty: untagged
+  Digest manifest_digest;          ///< of an OCI archive's manifest; empty for others
 };
 
 /// Reads a docker-save or OCI archive, plain or gzip, xz, zstd, bzip2. Lines "Loaded image: x" and "Loaded image ID: x"

@@ -12,6 +12,7 @@
 
 #include "engine/base/database.h"
 #include "engine/base/digest.h"
+#include "engine/base/error.h"
 #include "engine/base/time.h"
 #include "image/image_config.h"
 #include "image/reference.h"
@@ -38,6 +39,8 @@ struct Image {
   const ImageConfig& config() const { return document->config; }
   /// Neither tag nor digest.
   bool dangling() const { return repo_tags.empty() && repo_digests.empty(); }
+  /// "image:<hex id>": who retains its layers.
+  std::string owner() const { return concat("image:", id.hex()); }
 };
 
 /// A container as far as image removal cares. The engine hands the list in; this module knows no containers.
@@ -82,7 +85,8 @@ class ImageStore {
  public:
   ImageStore(Database& database, storage::LayerStore& layers);
 
-  /// After a crash: gives back layers that are held for images that never came to exist. Before any other call.
+  /// After a crash: finishes removals and takes back additions that were not complete. After LayerStore::recover() and
+  /// before any other call.
   void recover();
 
   /// By familiar or canonical name, name:tag, name@digest, full ID or unique hex prefix; a name wins over a prefix
@@ -91,7 +95,7 @@ class ImageStore {
   /// As find, but throws Error{not_found} "No such image: x:latest".
   Image get(std::string_view name) const;
   std::optional<Image> find_by_id(const Digest& id) const;
-  /// Newest first; dangling and parent images included (`has_children` tells which to hide).
+  /// Newest first; dangling and parent images included (children() tells which to hide).
   std::vector<Image> list() const;
   /// Images whose parent is `id`.
   std::vector<Digest> children(const Digest& id) const;
@@ -99,8 +103,9 @@ class ImageStore {
   std::string config_json(const Digest& id) const;
   std::vector<HistoryItem> history(std::string_view name) const;
 
-  /// Stores an image (or finds it there already) with its references, and retains its layers. Throws
-  /// Error{invalid_argument} for a bad document, Error{internal} when a layer is missing.
+  /// Stores an image (or finds it there already) with its references, and retains its layers: who fetched or made them
+  /// holds them with an owner "pull:<anything>" until this returns. Throws Error{invalid_argument} for a bad document,
+  /// Error{not_found} when a layer is missing.
   Image add(const NewImage& image);
   /// Makes `target` (default tag latest) point to the image `source`. Throws Error{not_found}, Error{invalid_argument}
   /// "refusing to create a tag with a digest reference" and for the repository name "sha256".
@@ -111,32 +116,25 @@ class ImageStore {
   /// Removes an untagged image without children and uses; nothing when it is anything else.
   std::vector<DeletedItem> remove_if_unused(const Digest& id, std::span<const ImageUse> uses);
 
-  /// Layers that are being fetched for an image not yet added: as long as this object lives, the store neither gives
-  /// them back nor forgets them. Afterwards they go, unless the image was added.
-  class Reservation {
-   public:
-    Reservation(Reservation&&) noexcept;
-    Reservation& operator=(Reservation&&) = delete;
-    ~Reservation();
-    /// "image:<hex id>"
-    const std::string& owner() const { return owner_; }
-
-   private:
-    friend class ImageStore;
-    Reservation(ImageStore& store, const Digest& id);
-    ImageStore* store_;
-    Digest id_;
-    std::string owner_;
-  };
-  Reservation reserve(const Digest& id);
-
   storage::LayerStore& layers() const { return layers_; }
 
  private:
+  /// How a name led to an image.
+  struct Found {
+    Digest id;
+    bool by_name = false;
+    Reference reference;  ///< with default tag, when by_name
+  };
+  struct Removal;
+  std::optional<Found> resolve(std::string_view name) const;
+  std::shared_ptr<const ImageDocument> document(const Digest& id, std::string_view config) const;
+  Image load(Connection& db, const Digest& id) const;
+  void release(const Digest& id, std::vector<DeletedItem>& out);
+  void remove_image(const Digest& id, const Removal& removal, bool force, bool quiet, std::vector<DeletedItem>& out);
+
   Database& database_;
   storage::LayerStore& layers_;
   mutable std::mutex mutex_;
-  std::map<Digest, int> reserved_;  ///< under mutex_
   mutable std::mutex cache_mutex_;
   mutable std::map<Digest, std::shared_ptr<const ImageDocument>> documents_;  ///< under cache_mutex_; parsed by content
 };

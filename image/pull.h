@@ -63,6 +63,9 @@ class Puller {
   /// Error{internal} for an unreachable registry and for content that is not what its digest says.
   PullResult pull(const PullRequest& request, const ProgressSink& sink, std::stop_token stop = {});
 
+  /// POST /auth: proves the credentials at `auth.server_address` (empty: the hub). Throws Error{unauthorized}.
+  void check_login(const RegistryAuth& auth, std::stop_token stop = {});
+
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;

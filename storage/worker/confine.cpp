@@ -118,19 +118,24 @@ void install_filter() {
 
 }  // namespace
 
+UniqueFd detach_directory(int directory, RootAccess access) {
+  UniqueFd mount = clone_mount(directory, "", false);
+  std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  if (access == RootAccess::read_only) attributes |= MOUNT_ATTR_RDONLY;
+  set_mount_attributes(mount.get(), attributes, 0, 0, false);
+  return mount;
+}
+
 void isolate() {
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) throw sys_error("unshare");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) throw sys_error("make mounts private");
 }
 
-UniqueFd enter_directory(int directory, RootAccess access) {
-  UniqueFd root = clone_mount(directory, "", false);
-  std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-  if (access == RootAccess::read_only) attributes |= MOUNT_ATTR_RDONLY;
-  set_mount_attributes(root.get(), attributes, 0, 0, false);
-  attach_mount(root.get(), directory);
-  pivot_to(root.get());
-  return root;
+UniqueFd open_mount_point() { return open_file("/", O_PATH | O_DIRECTORY); }
+
+void enter_mount(int mount) {
+  attach_mount(mount, open_mount_point().get());
+  pivot_to(mount);
 }
 
 void drop_rights(Rights rights, std::uint64_t memory_bytes, std::uint64_t file_bytes) {

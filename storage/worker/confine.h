@@ -9,13 +9,20 @@
 /// What stays after that: descriptors 0, 1, 3 and those below the new root. Single-threaded.
 namespace mydocker::storage {
 
-/// New namespaces, mounts private. Before anything is mounted.
-void isolate();
-
 enum class RootAccess { read_only, writable };
 
-/// Makes `directory` the root: nosuid, nodev, noexec. Returns a descriptor of it.
-UniqueFd enter_directory(int directory, RootAccess access);
+/// A detached mount of `directory`: nosuid, nodev, noexec. Before isolate(): directories opened in another mount
+/// namespace can be cloned but not mounted upon.
+UniqueFd detach_directory(int directory, RootAccess access);
+
+/// New namespaces, mounts private.
+void isolate();
+
+/// Where stacks are mounted on their way to become the root: the old root directory, which is left soon.
+UniqueFd open_mount_point();
+
+/// Makes the detached `mount` the root.
+void enter_mount(int mount);
 
 enum class Rights {
   unpack,  ///< make any file, trusted xattrs included

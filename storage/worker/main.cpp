@@ -47,16 +47,24 @@ std::size_t read_input(char* buffer, std::size_t size) {
   return static_cast<std::size_t>(got);
 }
 
-void unpack(const WorkerRequest& request, WorkerAnswer& answer) {
-  const UniqueFd root = enter_directory(worker_root, RootAccess::writable);
+/// Enters the job's directory; what comes back is the only way to it.
+UniqueFd enter_own_directory(RootAccess access) {
+  UniqueFd root = detach_directory(worker_root, access);
   ::close(worker_root);
+  isolate();
+  failpoint("worker.isolated");
+  enter_mount(root.get());
+  return root;
+}
+
+void unpack(const WorkerRequest& request, WorkerAnswer& answer) {
+  const UniqueFd root = enter_own_directory(RootAccess::writable);
   drop_rights(Rights::unpack, request.limits.worker_memory_bytes, request.limits.file_bytes);
   answer.unpacked = unpack_layer(read_input, root.get(), request.limits);
 }
 
 void rebuild(const WorkerRequest& request) {
-  const UniqueFd root = enter_directory(worker_root, RootAccess::read_only);
-  ::close(worker_root);
+  const UniqueFd root = enter_own_directory(RootAccess::read_only);
   drop_rights(Rights::read, request.limits.worker_memory_bytes, request.limits.file_bytes);
   Output output;
   rebuild_tar(root.get(), [&output](std::string_view bytes) { output.put(bytes); });
@@ -64,8 +72,6 @@ void rebuild(const WorkerRequest& request) {
 }
 
 void run(const WorkerRequest& request, WorkerAnswer& answer) {
-  isolate();
-  failpoint("worker.isolated");
   if (request.job == "unpack") return unpack(request, answer);
   if (request.job == "rebuild") return rebuild(request);
   throw Error(ErrorKind::internal, concat("worker: unknown job ", request.job));

@@ -20,7 +20,7 @@ struct Options {
   bool icc = true;
   bool ip_masq = true;
   bool ip_forward = true;                   ///< may turn forwarding on where it is off
-  std::string table = "mydocker";           ///< nftables table of families inet and bridge
+  std::string table = "mydocker";           ///< nftables table of family inet
   std::string default_host_ip = "0.0.0.0";  ///< host address of ports published without one
   std::vector<AddressPool> pools = default_address_pools();
 };
@@ -30,7 +30,7 @@ struct Options {
 ///
 /// Source of truth: the database (networks, endpoints, published ports). A row is committed before the kernel object is
 /// made and deleted after it is gone, so that `recover` finds whatever a crash left.
-/// Acts on the network namespace of the thread that constructs it; construct it before other threads start.
+/// Acts on the network namespace of the calling threads, which must be one and the same.
 /// Thread-safe. Blocks on the disk (one commit) and on the kernel; waits for no container. A lock is held for the
 /// allocation only, so attaches run in parallel.
 class Networks {

@@ -35,6 +35,8 @@ struct NetworkRecord {
   bool attachable = false;
   bool icc = true;      ///< its containers may talk to each other without published ports
   bool ip_masq = true;  ///< what leaves the host carries the host's address
+  /// The address range came from a request: only then may containers ask for fixed addresses.
+  bool fixed_subnet = false;
   std::uint32_t mtu = 1500;
   std::string host_binding_ipv4 = "0.0.0.0";  ///< host address of ports published without one
   std::vector<IpamConfig> ipam;

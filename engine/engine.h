@@ -13,6 +13,7 @@
 #include "api/types/exec.h"
 #include "api/types/image.h"
 #include "api/types/network.h"
+#include "api/types/progress.h"
 #include "api/types/system.h"
 #include "engine/async.h"
 #include "engine/base/trace.h"
@@ -20,6 +21,8 @@
 #include "engine/options.h"
 
 namespace mydocker::engine {
+
+struct EngineState;
 
 /// The `filters` query: key -> values. Parsed by api/server; the engine checks keys and values.
 using Filters = std::map<std::string, std::vector<std::string>>;
@@ -222,8 +225,7 @@ class Engine {
   const TraceBook& traces() const;
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<EngineState> state_;
 };
 
 }  // namespace mydocker::engine

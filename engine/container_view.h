@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "api/types/container.h"
+#include "engine/base/time.h"
+#include "engine/container.h"
+#include "engine/options.h"
+#include "storage/paths.h"
+
+/// How a container looks from outside: inspect and list (WIRE 14, 15). Pure but for the clock handed in.
+namespace mydocker::engine {
+
+struct ViewContext {
+  const Options* options = nullptr;
+  const storage::Paths* paths = nullptr;
+  std::string sandbox_key;
+  Timestamp now{};
+};
+
+api::ContainerInspect make_inspect(const Container& container, const ViewContext& context);
+/// Without Image/ImageID, which need the image store, and sizes.
+api::ContainerSummary make_summary(const Container& container, const ViewContext& context);
+
+/// "Up 2 minutes (Paused)", "Exited (1) 3 hours ago" ...
+std::string make_status_text(const Container& container, Timestamp now);
+/// Path and arguments in one line, arguments with blanks in single quotes.
+std::string make_command_text(const ContainerRecord& record);
+
+}  // namespace mydocker::engine

@@ -1,0 +1,446 @@
+#include "engine/create_check.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <set>
+
+#include "engine/base/error.h"
+#include "engine/restart_policy.h"
+#include "engine/signal_names.h"
+#include "runtime/capabilities.h"
+
+namespace mydocker::engine {
+namespace {
+
+constexpr std::int64_t minimum_memory_bytes = 6 << 20;
+constexpr std::int64_t nanoseconds_per_millisecond = 1'000'000;
+constexpr std::size_t longest_hostname = 64;
+
+[[noreturn]] void invalid(std::string message) { throw Error(ErrorKind::invalid_argument, std::move(message)); }
+
+std::string key_of(const std::string& entry) { return entry.substr(0, entry.find('=')); }
+
+/// Go's %.2f of a CPU count.
+std::string two_digits(int whole) { return concat(whole, ".00"); }
+
+std::string upper(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); });
+  return text;
+}
+
+void check_environment(const api::ContainerConfig& config) {
+  if (!config.env) return;
+  for (const std::string& entry : *config.env) {
+    if (entry.empty() || entry.front() == '=') invalid(concat("invalid environment variable: ", entry));
+    if (entry.find('\0') != std::string::npos) invalid("invalid environment variable: it holds a NUL byte");
+  }
+}
+
+void check_health(const api::HealthConfig& health) {
+  const auto check = [](std::int64_t value, std::string_view name) {
+    if (value != 0 && value < nanoseconds_per_millisecond) {
+      invalid(concat(name, " in Healthcheck cannot be less than 1ms"));
+    }
+  };
+  check(health.interval_ns, "Interval");
+  check(health.timeout_ns, "Timeout");
+  check(health.start_period_ns, "StartPeriod");
+  check(health.start_interval_ns, "StartInterval");
+  if (health.retries < 0) invalid("Retries in Healthcheck cannot be negative");
+}
+
+void check_memory(api::HostConfig& host, const HostFacts& facts, std::vector<std::string>& warnings) {
+  if (host.memory_bytes < 0) invalid("Memory limit cannot be negative");
+  if (host.memory_bytes > 0 && host.memory_bytes < minimum_memory_bytes) invalid("Minimum memory limit allowed is 6MB");
+  if (host.memory_bytes > 0 && !facts.has_memory) {
+    invalid("this host has no memory cgroup controller: a memory limit cannot be set");
+  }
+  if (host.memory_swap_bytes > 0 && host.memory_bytes == 0) {
+    invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
+  }
+  if (host.memory_swap_bytes > 0 && host.memory_swap_bytes < host.memory_bytes) {
+    invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
+  }
+  if (host.memory_swap_bytes < -1) invalid("invalid memoryswap limit");
+  // Docker quirk: no swap limit means as much swap as memory (daemon/daemon_unix.go).
+  if (host.memory_bytes > 0 && host.memory_swap_bytes == 0) host.memory_swap_bytes = 2 * host.memory_bytes;
+  if (host.memory_swappiness) {
+    if (*host.memory_swappiness == -1) {
+      host.memory_swappiness.reset();
+    } else if (*host.memory_swappiness < 0 || *host.memory_swappiness > 100) {
+      invalid(concat("Invalid value: ", *host.memory_swappiness, ", valid memory swappiness range is 0-100"));
+    }
+  }
+  if (host.memory_reservation_bytes > 0 && host.memory_reservation_bytes < minimum_memory_bytes) {
+    invalid("Minimum memory reservation allowed is 6MB");
+  }
+  if (host.memory_bytes > 0 && host.memory_reservation_bytes > host.memory_bytes) {
+    invalid("Minimum memory limit can not be less than memory reservation limit, see usage");
+  }
+  if (host.kernel_memory_bytes > 0) {
+    warnings.emplace_back("Specifying a kernel memory limit is deprecated and has no effect.");
+  }
+  if (host.oom_kill_disable.value_or(false) && facts.cgroup_version == 2) {
+    warnings.emplace_back("OomKillDisable is not supported on cgroup v2; it is discarded.");
+    host.oom_kill_disable.reset();
+  } else if (host.oom_kill_disable.value_or(false) && host.memory_bytes == 0) {
+    warnings.emplace_back(
+        "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running "
+        "out of resources.");
+  }
+  if (facts.cgroup_version == 1 && !host.oom_kill_disable) host.oom_kill_disable = false;
+  if (facts.cgroup_version == 2) host.oom_kill_disable.reset();
+}
+
+void check_cpu_list(const std::string& wanted, const std::string& available, std::string_view what) {
+  if (wanted.empty()) return;
+  const std::vector<int> have = parse_cpu_list(available);
+  std::vector<int> list;
+  try {
+    list = parse_cpu_list(wanted);
+  } catch (const Error&) {
+    invalid(concat("Invalid value ", wanted, " for cpuset ", what));
+  }
+  for (const int number : list) {
+    if (std::find(have.begin(), have.end(), number) == have.end()) {
+      invalid(concat("Requested ", what == "cpus" ? "CPUs" : "memory nodes", " are not available - requested ", wanted,
+                     ", available: ", available));
+    }
+  }
+}
+
+void check_cpu(const api::HostConfig& host, const HostFacts& facts) {
+  if (host.nano_cpus < 0 || host.nano_cpus > static_cast<std::int64_t>(facts.cpu_count) * 1'000'000'000 ||
+      (host.nano_cpus > 0 && host.nano_cpus < 10'000'000)) {
+    invalid(concat("range of CPUs is from 0.01 to ", two_digits(facts.cpu_count), ", as there are only ",
+                   facts.cpu_count, " CPUs available"));
+  }
+  if (host.nano_cpus > 0 && host.cpu_period_us > 0) {
+    invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set.");
+  }
+  if (host.nano_cpus > 0 && host.cpu_quota_us > 0) {
+    invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
+  }
+  if (host.cpu_period_us != 0 && (host.cpu_period_us < 1000 || host.cpu_period_us > 1'000'000)) {
+    invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+  }
+  if (host.cpu_quota_us > 0 && host.cpu_quota_us < 1000) invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)");
+  if (host.cpu_shares < 0)
+    invalid("invalid CPU shares (" + std::to_string(host.cpu_shares) + "): value must be a positive integer");
+  if (host.cpu_realtime_period_us != 0 || host.cpu_realtime_runtime_us != 0) {
+    if (facts.cgroup_version == 2) invalid("CPU real-time scheduling is not supported on cgroup v2");
+  }
+  check_cpu_list(host.cpuset_cpus, facts.online_cpus, "cpus");
+  check_cpu_list(host.cpuset_mems, facts.memory_nodes, "mems");
+}
+
+void check_block_io(const api::HostConfig& host) {
+  if (host.blkio_weight != 0 && (host.blkio_weight < 10 || host.blkio_weight > 1000)) {
+    invalid("Range of blkio weight is from 10 to 1000");
+  }
+  if (host.blkio_weight_device) {
+    for (const api::WeightDevice& device : *host.blkio_weight_device) {
+      if (device.weight != 0 && (device.weight < 10 || device.weight > 1000)) {
+        invalid("Range of blkio weight is from 10 to 1000");
+      }
+    }
+  }
+  if (host.io_maximum_iops != 0) invalid("invalid option: Windows does not apply: IOMaximumIOps");
+  if (host.io_maximum_bandwidth != 0) invalid("invalid option: Windows does not apply: IOMaximumBandwidth");
+}
+
+void check_capability_list(const std::optional<api::StringList>& list, std::string_view option) {
+  if (!list) return;
+  for (const std::string& name : *list) {
+    if (normalize_capability(name).empty()) invalid(concat("invalid ", option, ": unknown capability: \"", name, "\""));
+  }
+}
+
+bool is_container_mode(const std::string& mode) { return mode.starts_with("container:"); }
+
+void check_network_mode(api::HostConfig& host, const api::ContainerConfig& config, const Options& options,
+                        std::vector<std::string>& warnings) {
+  if (host.network_mode.empty() || host.network_mode == "default") host.network_mode = "bridge";
+  if (config.network_disabled) host.network_mode = "none";
+  const bool publishes = !host.port_bindings.empty() || host.publish_all_ports;
+  if (is_container_mode(host.network_mode)) {
+    if (host.network_mode == "container:") invalid("invalid container format container:<name|id>");
+    if (!config.hostname.empty()) invalid("conflicting options: hostname and the network mode");
+    if (host.links && !host.links->empty())
+      invalid(
+          "conflicting options: container type network can't be used with links. This would result in undefined "
+          "behavior");
+    if (host.dns && !host.dns->empty()) invalid("conflicting options: dns and the network mode");
+    if (host.extra_hosts && !host.extra_hosts->empty()) {
+      invalid("conflicting options: custom host-to-IP mapping and the network mode");
+    }
+    if (publishes) invalid("conflicting options: port publishing and the container type network mode");
+    if (!config.exposed_ports.empty())
+      invalid("conflicting options: port exposing and the container type network mode");
+  }
+  if (host.network_mode == "host" && !host.port_bindings.empty()) {
+    warnings.emplace_back("Published ports are discarded when using host network mode");
+  }
+  if (host.links && !host.links->empty()) throw Error(ErrorKind::not_implemented, "Links are not implemented yet");
+  if (host.extra_hosts) {
+    for (const std::string& entry : *host.extra_hosts) {
+      if (entry.find_first_of(":=") == std::string::npos || entry.find_first_of(":=") == 0) {
+        invalid(concat("bad format for add-host: \"", entry, "\""));
+      }
+    }
+  }
+  static_cast<void>(options);
+}
+
+void check_namespaces(api::HostConfig& host, const api::ContainerConfig& config, const HostFacts& facts) {
+  if (!host.uts_mode.empty() && host.uts_mode != "host") invalid(concat("invalid UTS mode: ", host.uts_mode));
+  if (host.uts_mode == "host" && !config.hostname.empty()) invalid("conflicting options: hostname and the UTS mode");
+  if (!host.userns_mode.empty() && host.userns_mode != "host") invalid(concat("invalid USER mode: ", host.userns_mode));
+  if (!host.pid_mode.empty() && host.pid_mode != "host" &&
+      (!is_container_mode(host.pid_mode) || host.pid_mode == "container:")) {
+    invalid(concat("invalid PID mode: ", host.pid_mode));
+  }
+  if (host.ipc_mode.empty()) host.ipc_mode = "private";
+  const std::set<std::string> ipc_modes = {"none", "private", "shareable", "host"};
+  if (!ipc_modes.contains(host.ipc_mode) && (!is_container_mode(host.ipc_mode) || host.ipc_mode == "container:")) {
+    invalid(concat("invalid IPC mode: ", host.ipc_mode));
+  }
+  if (host.cgroupns_mode.empty()) {
+    host.cgroupns_mode = host.privileged && facts.cgroup_version == 1 ? "host" : "private";
+  }
+  if (host.cgroupns_mode != "private" && host.cgroupns_mode != "host") {
+    invalid(concat("invalid cgroup namespace mode: ", host.cgroupns_mode));
+  }
+  if (!host.cgroup.empty()) invalid(concat("invalid Cgroup: ", host.cgroup));
+  if (!host.isolation.empty() && host.isolation != "default") {
+    invalid(concat("invalid isolation '", host.isolation, "' on linux"));
+  }
+}
+
+void check_security(const api::HostConfig& host) {
+  check_capability_list(host.cap_add, "CapAdd");
+  check_capability_list(host.cap_drop, "CapDrop");
+  if (host.oom_score_adj < -1000 || host.oom_score_adj > 1000) {
+    invalid(concat("Invalid value ", host.oom_score_adj, ", range for oom score adj is [-1000, 1000]"));
+  }
+  if (host.security_opt) {
+    for (const std::string& option : *host.security_opt) {
+      if (option == "no-new-privileges") continue;
+      const std::size_t separator = option.find_first_of("=:");
+      const std::string key = option.substr(0, separator);
+      if (separator == std::string::npos || (key != "seccomp" && key != "apparmor" && key != "label" &&
+                                             key != "no-new-privileges" && key != "systempaths")) {
+        invalid(concat("invalid --security-opt 2: \"", option, "\""));
+      }
+      const std::string value = option.substr(separator + 1);
+      if (key == "no-new-privileges" && value != "true" && value != "false") {
+        invalid(concat("invalid --security-opt 2: \"", option, "\""));
+      }
+    }
+  }
+}
+
+bool is_port_key(const std::string& key) {
+  const std::size_t slash = key.find('/');
+  const std::string protocol = slash == std::string::npos ? "tcp" : key.substr(slash + 1);
+  int port = 0;
+  const char* end = key.data() + std::min(slash, key.size());
+  const auto [stop, error] = std::from_chars(key.data(), end, port);
+  return error == std::errc{} && stop == end && port >= 0 && port <= 65535 &&
+         (protocol == "tcp" || protocol == "udp" || protocol == "sctp");
+}
+
+void check_ports(api::HostConfig& host) {
+  api::PortMap normalized;
+  for (auto& [key, bindings] : host.port_bindings) {
+    if (!is_port_key(key)) invalid(concat("invalid port specification: \"", key, "\""));
+    if (bindings) {
+      for (const api::PortBinding& binding : *bindings) {
+        if (binding.host_port.find_first_not_of("0123456789-") != std::string::npos) {
+          invalid(concat("invalid port specification: \"", binding.host_port, "\""));
+        }
+        const std::string first = binding.host_port.substr(0, binding.host_port.find('-'));
+        if (first.size() > 5 || (!first.empty() && std::stoi(first) > 65535)) {
+          invalid(concat("invalid port specification: \"", binding.host_port, "\""));
+        }
+      }
+    }
+    normalized[key.find('/') == std::string::npos ? key + "/tcp" : key] = bindings;
+  }
+  host.port_bindings = std::move(normalized);
+}
+
+void check_log_config(api::HostConfig& host, const Options& options) {
+  api::LogConfig& log = host.log_config;
+  if (log.type.empty()) {
+    log.type = options.log_driver;
+    for (const auto& [key, value] : options.log_options) log.config.emplace(key, value);
+  }
+  static const std::set<std::string> drivers = {"json-file", "local", "none"};
+  if (!drivers.contains(log.type)) {
+    invalid(concat("logger: no log driver named '", log.type, "' is registered"));
+  }
+  static const std::set<std::string> known = {"max-size", "max-file",  "compress", "labels", "labels-regex",
+                                              "env",      "env-regex", "tag",      "mode",   "max-buffer-size"};
+  if (log.type == "none") return;
+  for (const auto& [key, value] : log.config) {
+    if (!known.contains(key)) invalid(concat("unknown log opt '", key, "' for ", log.type, " log driver"));
+  }
+}
+
+void check_runtime(api::HostConfig& host, const Options& options) {
+  if (host.runtime.empty()) host.runtime = options.default_runtime;
+  const bool own = host.runtime == "mydocker" || host.runtime == "runc";
+  if (!own && !options.runtimes.contains(host.runtime)) {
+    invalid(concat("unknown or invalid runtime name: ", host.runtime));
+  }
+  if (!own)
+    throw Error(ErrorKind::not_implemented,
+                concat("running containers with the runtime ", host.runtime, " is not implemented yet"));
+}
+
+}  // namespace
+
+std::vector<int> parse_cpu_list(const std::string& text) {
+  std::vector<int> numbers;
+  std::string_view rest = text;
+  const auto take_number = [&](std::string_view part) {
+    int value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc{} || end != part.data() + part.size() || value < 0 || value > 8191) {
+      invalid(concat("invalid CPU list \"", text, "\""));
+    }
+    return value;
+  };
+  while (!rest.empty()) {
+    while (!rest.empty() && (rest.back() == '\n' || rest.back() == ' ')) rest.remove_suffix(1);
+    const std::string_view part = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), part.size() + 1));
+    const std::size_t dash = part.find('-');
+    const int first = take_number(part.substr(0, dash));
+    const int last = dash == std::string_view::npos ? first : take_number(part.substr(dash + 1));
+    if (last < first) invalid(concat("invalid CPU list \"", text, "\""));
+    for (int number = first; number <= last; ++number) numbers.push_back(number);
+  }
+  return numbers;
+}
+
+std::string normalize_capability(const std::string& name) {
+  std::string full = upper(name);
+  if (full == "ALL" || full == "CAP_ALL") return "ALL";
+  if (!full.starts_with("CAP_")) full = "CAP_" + full;
+  return runtime::find_capability(full).has_value() ? full : "";
+}
+
+std::string check_name(const std::string& name) {
+  const std::string bare = name.starts_with("/") ? name.substr(1) : name;
+  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  const bool good = bare.size() >= 2 && alphanumeric(bare.front()) &&
+                    std::all_of(bare.begin(), bare.end(),
+                                [&](char c) { return alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
+  if (!good) {
+    invalid(concat("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"));
+  }
+  return bare;
+}
+
+void merge_image_config(api::ContainerConfig& config, const image::ImageConfig& image) {
+  if (config.user.empty()) config.user = image.user;
+  for (const auto& [port, nothing] : image.exposed_ports) config.exposed_ports.emplace(port, nothing);
+  if (image.env) {
+    std::set<std::string> given;
+    if (!config.env) config.env.emplace();
+    for (const std::string& entry : *config.env) given.insert(key_of(entry));
+    for (const std::string& entry : *image.env) {
+      if (!given.contains(key_of(entry))) config.env->push_back(entry);
+    }
+  }
+  // null = the image's; [] = none, the image's Cmd kept; [""] = none and the image's Cmd dropped.
+  const bool entrypoint_given = config.entrypoint && !config.entrypoint->empty();
+  if (!entrypoint_given && (!config.cmd || config.cmd->empty()) && image.cmd) config.cmd = api::CommandLine(*image.cmd);
+  if (!config.entrypoint && image.entrypoint) config.entrypoint = api::CommandLine(*image.entrypoint);
+  if (entrypoint_given && config.entrypoint->size() == 1 && config.entrypoint->front().empty())
+    config.entrypoint.reset();
+  if (!image.volumes.empty()) {
+    if (!config.volumes) config.volumes.emplace();
+    for (const auto& [path, nothing] : image.volumes) config.volumes->emplace(path, nothing);
+  }
+  if (config.working_dir.empty()) config.working_dir = image.working_dir;
+  if (image.labels) {
+    for (const auto& [key, value] : *image.labels) config.labels.emplace(key, value);
+  }
+  if (config.stop_signal.empty()) config.stop_signal = image.stop_signal;
+  if (!config.stop_timeout_s && image.stop_timeout) config.stop_timeout_s = image.stop_timeout;
+  if (config.shell.empty() && image.shell) config.shell = api::CommandLine(*image.shell);
+  if (!config.on_build && image.on_build) config.on_build = image.on_build;
+  if (image.healthcheck) {
+    if (!config.healthcheck) config.healthcheck.emplace();
+    api::HealthConfig& health = *config.healthcheck;
+    if (health.test.empty() && image.healthcheck->test) health.test = *image.healthcheck->test;
+    if (health.interval_ns == 0) health.interval_ns = image.healthcheck->interval;
+    if (health.timeout_ns == 0) health.timeout_ns = image.healthcheck->timeout;
+    if (health.start_period_ns == 0) health.start_period_ns = image.healthcheck->start_period;
+    if (health.start_interval_ns == 0) health.start_interval_ns = image.healthcheck->start_interval;
+    if (health.retries == 0) health.retries = image.healthcheck->retries;
+  }
+}
+
+void check_config(const api::ContainerConfig& config) {
+  check_environment(config);
+  if (config.hostname.size() > longest_hostname) invalid(concat("invalid hostname: ", config.hostname));
+  for (const char c : config.hostname + config.domainname) {
+    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f)
+      invalid("invalid hostname: it holds a blank or control character");
+  }
+  if (!config.working_dir.empty() && config.working_dir.front() != '/') {
+    invalid(concat("the working directory '", config.working_dir, "' is invalid, it needs to be an absolute path"));
+  }
+  if (!config.stop_signal.empty()) parse_signal(config.stop_signal);
+  if (config.healthcheck) check_health(*config.healthcheck);
+  for (const auto& [port, nothing] : config.exposed_ports) {
+    const std::string first = port.substr(0, port.find('-'));  // ranges come expanded from clients
+    if (!is_port_key(port)) invalid(concat("invalid port specification: \"", port, "\""));
+  }
+}
+
+std::vector<std::string> check_host_config(api::HostConfig& host, const api::ContainerConfig& config,
+                                           const Options& options, const HostFacts& facts) {
+  std::vector<std::string> warnings;
+  check_memory(host, facts, warnings);
+  check_cpu(host, facts);
+  check_block_io(host);
+  if (host.pids_limit && *host.pids_limit <= 0) host.pids_limit.reset();
+  check_network_mode(host, config, options, warnings);
+  check_namespaces(host, config, facts);
+  check_security(host);
+  check_ports(host);
+  check_log_config(host, options);
+  check_runtime(host, options);
+  check_restart_policy(host.restart_policy.name, host.restart_policy.maximum_retries);
+  if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
+  if (host.auto_remove && host.restart_policy.name != "no") {
+    invalid("can't create 'AutoRemove' container with restart policy");
+  }
+  if (host.shm_size_bytes < 0) invalid("SHM size can not be less than 0");
+  if (host.shm_size_bytes == 0) host.shm_size_bytes = options.default_shm_size_bytes;
+  if (!host.storage_opt.empty()) {
+    invalid("--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
+  }
+  if (host.annotations.contains(""))
+    invalid("invalid Annotations: the empty string is not permitted as an annotation key");
+  if (host.device_requests && !host.device_requests->empty()) {
+    const api::DeviceRequest& first = host.device_requests->front();
+    throw Error(ErrorKind::not_implemented, concat("could not select device driver \"", first.driver,
+                                                   "\": device requests are not implemented yet"));
+  }
+  if (options.init && !host.init) host.init = true;
+  if (host.privileged) {
+    host.masked_paths.reset();
+    host.readonly_paths.reset();
+  }
+  return warnings;
+}
+
+}  // namespace mydocker::engine

@@ -1,0 +1,141 @@
+#include "engine/engine.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "engine/base/atomic_file.h"
+#include "engine/base/sys.h"
+#include "engine/engine_state.h"
+
+namespace mydocker::engine {
+namespace {
+
+constexpr std::size_t disk_threads = 8;
+constexpr std::size_t transfer_threads = 8;
+
+std::unique_ptr<Database> open_database(const storage::Paths& paths) {
+  paths.prepare();
+  return std::make_unique<Database>(paths.state_db());
+}
+
+/// Made once for a data-root.
+std::string load_engine_id(const std::string& data_root) {
+  const std::string path = data_root + "/engine-id";
+  if (const std::optional<std::string> known = find_file_at(AT_FDCWD, path)) return known->substr(0, known->find('\n'));
+  std::string id = random_hex(16);
+  for (const std::size_t dash : {20U, 16U, 12U, 8U}) id.insert(dash, "-");
+  write_file_atomically(path, id + "\n");
+  return id;
+}
+
+storage::WorkerOptions worker_options(const Options& options) {
+  storage::WorkerOptions worker;
+  worker.program = options.programs_dir + "/mydocker-worker";
+  if (const char* failpoints = ::secure_getenv("MYDOCKER_FAILPOINTS")) {
+    worker.environment.push_back(concat("MYDOCKER_FAILPOINTS=", failpoints));
+  }
+  return worker;
+}
+
+image::PullerOptions puller_options(const Options& options, const storage::Paths& paths) {
+  image::PullerOptions puller;
+  puller.insecure_registries = options.insecure_registries;
+  puller.mirrors = options.registry_mirrors;
+  puller.max_concurrent_downloads = static_cast<unsigned>(options.max_concurrent_downloads);
+  puller.bundled_image = options.bundled_image;
+  puller.tmp_dir = paths.tmp();
+  return puller;
+}
+
+network::Options network_options(const Options& options) {
+  network::Options network;
+  network.bridge_name = options.bridge;
+  network.bip = options.bridge_ip;
+  network.mtu = static_cast<std::uint32_t>(options.mtu);
+  network.icc = options.icc;
+  network.ip_masq = options.ip_masquerade;
+  network.default_host_ip = options.default_host_ip;
+  return network;
+}
+
+awaitable<void> watch_logs(EngineState& state) {
+  asio::posix::stream_descriptor descriptor(state.io, duplicate_fd(state.log_watcher.fd()).release());
+  for (;;) {
+    co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+    state.log_watcher.dispatch();
+  }
+}
+
+}  // namespace
+
+EngineState::EngineState(asio::any_io_executor executor, Options given)
+    : io(std::move(executor)),
+      options(std::move(given)),
+      facts(read_host_facts()),
+      paths(options.data_root),
+      database(open_database(paths)),
+      events(io),
+      disk_pool(disk_threads),
+      transfer_pool(transfer_threads),
+      database_pool(1) {
+  engine_id = load_engine_id(options.data_root);
+  ContainerStore::prepare_tables(*database);
+  layers = std::make_unique<storage::LayerStore>(*database, paths, worker_options(options));
+  container_layers = std::make_unique<storage::ContainerLayers>(*layers, paths, worker_options(options));
+  images = std::make_unique<image::ImageStore>(*database, *layers);
+  puller = std::make_unique<image::Puller>(*images, puller_options(options, paths));
+  networks = std::make_unique<network::Networks>(*database, network_options(options));
+  shim_program = std::make_unique<runtime::SealedProgram>(options.programs_dir + "/mydocker-shim");
+}
+
+Engine::Engine(asio::any_io_executor io, Options options)
+    : state_(std::make_unique<EngineState>(std::move(io), std::move(options))) {
+  spawn(state_->io, "watch logs", watch_logs(*state_));
+}
+
+Engine::~Engine() {
+  state_->disk_pool.join();
+  state_->transfer_pool.join();
+  state_->database_pool.join();
+}
+
+awaitable<void> Engine::shutdown() {
+  EngineState& state = *state_;
+  state.stopping = true;
+  state.events.close();
+  // Whoever changes a container holds its turn: when every turn was ours once, no verb is under way.
+  for (const ContainerPtr& container : state.containers.list()) {
+    container->changed.notify_all();
+    const Turn turn = co_await container->turns.take();
+  }
+}
+
+std::string shim_dir(const EngineState& state, const std::string& id) {
+  return state.options.exec_root + "/shims/" + id;
+}
+
+std::string sandbox_key(const EngineState& state, const std::string& id) {
+  return state.options.exec_root + "/netns/" + id.substr(0, 12);
+}
+
+void publish(EngineState& state, const Container& container, std::string action, api::StringMap extra) {
+  api::StringMap attributes = container.record.config.labels;
+  attributes["image"] = container.record.config.image;
+  attributes["name"] = container.name();
+  extra.merge(attributes);
+  state.events.publish("container", std::move(action), container.id(), std::move(extra), container.record.config.image);
+}
+
+awaitable<void> save_record(EngineState& state, ContainerPtr container) {
+  const ContainerRecord record = container->record;
+  co_await blocking(state.database_pool, [&] { ContainerStore::update_row(*state.database, record); });
+}
+
+void set_state(Container& container, ContainerState value) {
+  container.state = value;
+  container.record.state = to_string(value);
+}
+
+}  // namespace mydocker::engine

@@ -1,0 +1,662 @@
+#include "engine/launch_plan.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <set>
+
+#include "engine/base/sys.h"
+#include "runtime/capabilities.h"
+#include "runtime/seccomp.h"
+
+namespace mydocker::engine {
+namespace {
+
+constexpr std::string_view default_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::int64_t cfs_period_us = 100'000;
+constexpr std::string_view init_in_container = "/sbin/docker-init";
+
+[[noreturn]] void invalid(std::string message) { throw Error(ErrorKind::invalid_argument, std::move(message)); }
+
+bool starts_container_mode(const std::string& mode) { return mode.starts_with("container:"); }
+
+struct SecurityOptions {
+  bool no_new_privileges = false;
+  bool seccomp_off = false;
+  std::string seccomp_profile;  ///< JSON text; "" = the built-in one
+};
+
+SecurityOptions parse_security(const api::HostConfig& host, const Options& options) {
+  SecurityOptions out;
+  out.no_new_privileges = options.no_new_privileges;
+  std::string profile = options.seccomp_profile;
+  if (!profile.empty() && profile != "unconfined" && profile != "builtin") profile = read_file(profile);
+  bool profile_given = false;
+  for (const std::string& option : host.security_opt.value_or(api::StringList{})) {
+    const std::size_t separator = option.find_first_of("=:");
+    const std::string key = option.substr(0, separator);
+    const std::string value = separator == std::string::npos ? "true" : option.substr(separator + 1);
+    if (key == "no-new-privileges") out.no_new_privileges = value == "true";
+    if (key == "seccomp") {
+      profile = value;
+      profile_given = true;
+    }
+    if (key == "apparmor" && value != "unconfined" && !value.empty()) {
+      invalid(concat("AppArmor is not enabled in this kernel: the profile ", value, " cannot be applied"));
+    }
+    if (key == "label" && value != "disable") {
+      invalid(concat("SELinux is not enabled in this kernel: label=", value, " cannot be applied"));
+    }
+  }
+  out.seccomp_off = profile == "unconfined" || (host.privileged && !profile_given);
+  if (!out.seccomp_off && profile != "builtin") out.seccomp_profile = profile;
+  return out;
+}
+
+std::vector<std::string> plan_environment(const ContainerRecord& record, const std::string& hostname) {
+  std::vector<std::string> env;
+  std::set<std::string> given;
+  for (const std::string& entry : record.config.env.value_or(api::StringList{})) {
+    given.insert(entry.substr(0, entry.find('=')));
+  }
+  if (!given.contains("PATH")) env.emplace_back(default_path);
+  if (!given.contains("HOSTNAME")) env.push_back("HOSTNAME=" + hostname);
+  if (record.config.tty && !given.contains("TERM")) env.emplace_back("TERM=xterm");
+  for (const std::string& entry : record.config.env.value_or(api::StringList{})) {
+    if (entry.find('=') != std::string::npos) env.push_back(entry);  // a bare name takes the variable away
+  }
+  return env;
+}
+
+std::uint64_t to_rlimit(std::int64_t value) {
+  return value < 0 ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(value);
+}
+
+std::string rlimit_type(const std::string& name) {
+  std::string type = "RLIMIT_";
+  for (const char c : name) type.push_back(static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+  return type;
+}
+
+void set_rlimit(std::vector<runtime::Rlimit>& limits, runtime::Rlimit limit) {
+  for (runtime::Rlimit& existing : limits) {
+    if (existing.type == limit.type) {
+      existing = std::move(limit);
+      return;
+    }
+  }
+  limits.push_back(std::move(limit));
+}
+
+std::vector<runtime::Rlimit> plan_rlimits(const api::HostConfig& host, const Options& options,
+                                          std::vector<std::string>* requested) {
+  std::vector<runtime::Rlimit> limits = runtime::make_default_rlimits();
+  for (const auto& [name, values] : options.default_ulimits) {
+    set_rlimit(limits, {.type = rlimit_type(name), .hard = to_rlimit(values.second), .soft = to_rlimit(values.first)});
+  }
+  for (const api::Ulimit& ulimit : host.ulimits.value_or(std::vector<api::Ulimit>{})) {
+    const std::string type = rlimit_type(ulimit.name);
+    set_rlimit(limits, {.type = type, .hard = to_rlimit(ulimit.hard), .soft = to_rlimit(ulimit.soft)});
+    if (requested != nullptr) requested->push_back(type);
+  }
+  return limits;
+}
+
+runtime::Capabilities make_capability_sets(const std::vector<std::string>& names) {
+  runtime::Capabilities sets;
+  sets.bounding = names;
+  sets.effective = names;
+  sets.permitted = names;
+  return sets;
+}
+
+struct DeviceNumber {
+  char type = 'c';
+  std::int64_t major = 0;
+  std::int64_t minor = 0;
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+};
+
+std::optional<DeviceNumber> find_device(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  if (!S_ISCHR(info.st_mode) && !S_ISBLK(info.st_mode)) return std::nullopt;
+  return DeviceNumber{.type = S_ISCHR(info.st_mode) ? 'c' : 'b',
+                      .major = static_cast<std::int64_t>(gnu_dev_major(info.st_rdev)),
+                      .minor = static_cast<std::int64_t>(gnu_dev_minor(info.st_rdev)),
+                      .mode = info.st_mode & 07777,
+                      .uid = info.st_uid,
+                      .gid = info.st_gid};
+}
+
+void add_device(runtime::Linux& linux, const std::string& path, const DeviceNumber& number) {
+  linux.devices.push_back(runtime::Device{.path = path,
+                                          .type = std::string(1, number.type),
+                                          .major = number.major,
+                                          .minor = number.minor,
+                                          .file_mode = number.mode,
+                                          .uid = number.uid,
+                                          .gid = number.gid});
+}
+
+/// Every node below a host directory, as `--device /dev/snd` and --privileged want it.
+void add_device_tree(runtime::Linux& linux, const std::string& host_dir, const std::string& inner_dir,
+                     const std::function<void(const DeviceNumber&)>& on_device) {
+  static const std::set<std::string> own = {"pts",  "shm",   "mqueue", "fd",     "console", ".udev",
+                                            "ptmx", "stdin", "stdout", "stderr", "core"};
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(host_dir, error)) {
+    const std::string name = entry.path().filename();
+    if (host_dir == "/dev" && own.contains(name)) continue;
+    if (entry.is_symlink(error)) continue;
+    if (entry.is_directory(error)) {
+      add_device_tree(linux, entry.path(), inner_dir + "/" + name, on_device);
+    } else if (const std::optional<DeviceNumber> number = find_device(entry.path())) {
+      add_device(linux, inner_dir + "/" + name, *number);
+      on_device(*number);
+    }
+  }
+}
+
+runtime::DeviceRule parse_device_rule(const std::string& text) {
+  // "c 1:3 rwm"
+  runtime::DeviceRule rule;
+  rule.allow = true;
+  const std::size_t first = text.find(' ');
+  const std::size_t second = text.find(' ', first + 1);
+  const std::size_t colon = text.find(':');
+  if (first != 1 || second == std::string::npos || colon == std::string::npos || colon > second) {
+    invalid(concat("invalid device cgroup rule format: '", text, "'"));
+  }
+  rule.type = text.substr(0, 1);
+  const auto number = [&](const std::string& part) -> std::optional<std::int64_t> {
+    if (part == "*") return std::nullopt;
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc{} || end != part.data() + part.size()) {
+      invalid(concat("invalid device cgroup rule format: '", text, "'"));
+    }
+    return value;
+  };
+  rule.major = number(text.substr(first + 1, colon - first - 1));
+  rule.minor = number(text.substr(colon + 1, second - colon - 1));
+  rule.access = text.substr(second + 1);
+  if (rule.access.empty() || rule.access.find_first_not_of("rwm") != std::string::npos ||
+      (rule.type != "a" && rule.type != "b" && rule.type != "c")) {
+    invalid(concat("invalid device cgroup rule format: '", text, "'"));
+  }
+  return rule;
+}
+
+void plan_devices(const api::HostConfig& host, runtime::Spec& spec) {
+  std::vector<runtime::DeviceRule>& rules = spec.linux.resources->devices;
+  if (host.privileged) {
+    rules.push_back(runtime::DeviceRule{.allow = true, .type = "a", .major = {}, .minor = {}, .access = "rwm"});
+    add_device_tree(spec.linux, "/dev", "/dev", [](const DeviceNumber&) {});
+  } else {
+    rules = runtime::make_default_device_rules();
+  }
+  for (const api::DeviceMapping& device : host.devices.value_or(std::vector<api::DeviceMapping>{})) {
+    const std::string access = device.cgroup_permissions.empty() ? "rwm" : device.cgroup_permissions;
+    const std::string inner = device.path_in_container.empty() ? device.path_on_host : device.path_in_container;
+    const auto allow = [&](const DeviceNumber& number) {
+      rules.push_back(runtime::DeviceRule{.allow = true,
+                                          .type = std::string(1, number.type),
+                                          .major = number.major,
+                                          .minor = number.minor,
+                                          .access = access});
+    };
+    std::error_code error;
+    if (const std::optional<DeviceNumber> number = find_device(device.path_on_host)) {
+      add_device(spec.linux, inner, *number);
+      allow(*number);
+    } else if (std::filesystem::is_directory(device.path_on_host, error)) {
+      add_device_tree(spec.linux, device.path_on_host, inner, allow);
+    } else {
+      throw Error(ErrorKind::internal, concat("error gathering device information while adding custom device \"",
+                                              device.path_on_host, "\": no such file or directory"));
+    }
+  }
+  for (const std::string& rule : host.device_cgroup_rules.value_or(api::StringList{})) {
+    rules.push_back(parse_device_rule(rule));
+  }
+}
+
+std::vector<runtime::ThrottleDevice> plan_throttle(const std::optional<std::vector<api::ThrottleDevice>>& devices) {
+  std::vector<runtime::ThrottleDevice> out;
+  for (const api::ThrottleDevice& device : devices.value_or(std::vector<api::ThrottleDevice>{})) {
+    const std::optional<DeviceNumber> number = find_device(device.path);
+    if (!number) invalid(concat("block device \"", device.path, "\": no such device"));
+    out.push_back({.major = number->major, .minor = number->minor, .rate = device.rate});
+  }
+  return out;
+}
+
+void plan_block_io(const api::Resources& limits, runtime::Resources& out) {
+  runtime::BlockIo io;
+  if (limits.blkio_weight != 0) io.weight = limits.blkio_weight;
+  for (const api::WeightDevice& device : limits.blkio_weight_device.value_or(std::vector<api::WeightDevice>{})) {
+    const std::optional<DeviceNumber> number = find_device(device.path);
+    if (!number) invalid(concat("block device \"", device.path, "\": no such device"));
+    io.weight_device.push_back(
+        {.major = number->major, .minor = number->minor, .weight = device.weight, .leaf_weight = {}});
+  }
+  io.throttle_read_bps_device = plan_throttle(limits.blkio_device_read_bps);
+  io.throttle_write_bps_device = plan_throttle(limits.blkio_device_write_bps);
+  io.throttle_read_iops_device = plan_throttle(limits.blkio_device_read_iops);
+  io.throttle_write_iops_device = plan_throttle(limits.blkio_device_write_iops);
+  const bool any = io.weight || !io.weight_device.empty() || !io.throttle_read_bps_device.empty() ||
+                   !io.throttle_write_bps_device.empty() || !io.throttle_read_iops_device.empty() ||
+                   !io.throttle_write_iops_device.empty();
+  if (any) out.block_io = std::move(io);
+}
+
+runtime::Mount make_bind(const std::string& source, const std::string& target, std::vector<std::string> options) {
+  runtime::Mount mount;
+  mount.destination = target;
+  mount.type = "bind";
+  mount.source = source;
+  mount.options = std::move(options);
+  return mount;
+}
+
+runtime::Mount make_user_mount(const PlannedMount& planned, const storage::Paths& paths) {
+  if (planned.kind == PlannedMount::Kind::tmpfs) {
+    runtime::Mount mount;
+    mount.destination = planned.target;
+    mount.type = "tmpfs";
+    mount.source = "tmpfs";
+    mount.options = planned.tmpfs_options;
+    if (planned.read_only) mount.options.emplace_back("ro");
+    return mount;
+  }
+  const bool volume = planned.kind == PlannedMount::Kind::volume;
+  std::vector<std::string> options = {planned.recursive ? "rbind" : "bind"};
+  options.push_back(volume || planned.propagation.empty() ? "rprivate" : planned.propagation);
+  if (planned.read_only) options.emplace_back(planned.read_only_recursive && planned.recursive ? "rro" : "ro");
+  return make_bind(volume ? paths.volume_data(planned.source) : planned.source, planned.target, std::move(options));
+}
+
+void drop_option(std::vector<std::string>& options, std::string_view word) {
+  options.erase(std::remove(options.begin(), options.end(), word), options.end());
+}
+
+std::vector<runtime::Mount> plan_all_mounts(const LaunchInput& input, const LaunchPlan& plan) {
+  const api::HostConfig& host = input.record.host_config;
+  std::vector<runtime::Mount> mounts = runtime::make_default_mounts(host.shm_size_bytes);
+  std::set<std::string> taken;
+  for (const PlannedMount& mount : plan.mounts) taken.insert(mount.target);
+  std::erase_if(mounts, [&](const runtime::Mount& mount) {
+    return taken.contains(mount.destination) || (host.ipc_mode == "none" && mount.destination == "/dev/shm");
+  });
+  for (runtime::Mount& mount : mounts) {
+    if (host.privileged && mount.destination.starts_with("/sys")) drop_option(mount.options, "ro");
+    if (host.ipc_mode == "host" && (mount.destination == "/dev/shm" || mount.destination == "/dev/mqueue")) {
+      mount = make_bind(mount.destination, mount.destination, {"rbind", "rprivate"});
+    }
+  }
+  const bool shares_network = plan.network_kind == NetworkKind::container;
+  const std::string files = input.paths->container(shares_network ? input.network_owner_id : input.record.id);
+  for (const std::string_view name : {"resolv.conf", "hostname", "hosts"}) {
+    const std::string target = concat("/etc/", name);
+    if (!taken.contains(target)) mounts.push_back(make_bind(concat(files, "/", name), target, {"bind", "rprivate"}));
+  }
+  if (host.init.value_or(false)) {
+    mounts.push_back(make_bind(input.init_program, std::string(init_in_container), {"bind", "ro", "rprivate"}));
+  }
+  for (const PlannedMount& mount : plan.mounts) mounts.push_back(make_user_mount(mount, *input.paths));
+  return mounts;
+}
+
+void plan_namespaces(const LaunchInput& input, LaunchPlan& plan) {
+  const api::HostConfig& host = input.record.host_config;
+  std::vector<runtime::Namespace>& namespaces = plan.spec.linux.namespaces;
+  const auto own = [&](std::string type) { namespaces.push_back({.type = std::move(type), .path = ""}); };
+  const auto join = [&](std::string type, int pid, std::string_view file) {
+    namespaces.push_back({.type = std::move(type), .path = concat("/proc/", pid, "/ns/", file)});
+  };
+  own("mount");
+  if (starts_container_mode(host.pid_mode)) {
+    join("pid", input.pid_owner_pid, "pid");
+  } else if (host.pid_mode != "host") {
+    own("pid");
+  }
+  if (host.uts_mode != "host") own("uts");
+  if (starts_container_mode(host.ipc_mode)) {
+    throw Error(ErrorKind::not_implemented, "IpcMode container: is not implemented yet");
+  }
+  if (host.ipc_mode != "host") own("ipc");
+  if (host.cgroupns_mode == "private") own("cgroup");
+  own("time");
+  switch (plan.network_kind) {
+    case NetworkKind::attach:
+    case NetworkKind::none:
+      own("network");
+      break;
+    case NetworkKind::container:
+      join("network", input.network_owner_pid, "net");
+      break;
+    case NetworkKind::host:
+      break;
+  }
+}
+
+void plan_sysctls(const api::HostConfig& host, LaunchPlan& plan) {
+  const bool own_network = plan.network_kind == NetworkKind::attach || plan.network_kind == NetworkKind::none;
+  if (own_network) {
+    plan.spec.linux.sysctl["net.ipv4.ip_unprivileged_port_start"] = "0";
+    plan.spec.linux.sysctl["net.ipv4.ping_group_range"] = "0 2147483647";
+  }
+  for (const auto& [key, value] : host.sysctls) plan.spec.linux.sysctl[key] = value;
+}
+
+std::vector<network::PortRequest> plan_ports(const ContainerRecord& record) {
+  std::vector<network::PortRequest> requests;
+  const auto add = [&](const std::string& key, const api::PortBinding& binding) {
+    network::PortRequest request;
+    const std::size_t slash = key.find('/');
+    request.container_port = static_cast<std::uint16_t>(std::stoi(key.substr(0, slash)));
+    request.protocol = slash == std::string::npos ? "tcp" : key.substr(slash + 1);
+    request.host_ip = binding.host_ip;
+    if (!binding.host_port.empty()) {
+      const std::size_t dash = binding.host_port.find('-');
+      request.host_port_first = static_cast<std::uint16_t>(std::stoi(binding.host_port.substr(0, dash)));
+      if (dash != std::string::npos) {
+        request.host_port_last = static_cast<std::uint16_t>(std::stoi(binding.host_port.substr(dash + 1)));
+      }
+    }
+    requests.push_back(std::move(request));
+  };
+  for (const auto& [key, bindings] : record.host_config.port_bindings) {
+    if (!bindings || bindings->empty()) {
+      add(key, api::PortBinding{});
+    } else {
+      for (const api::PortBinding& binding : *bindings) add(key, binding);
+    }
+  }
+  if (record.host_config.publish_all_ports) {
+    for (const auto& [key, nothing] : record.config.exposed_ports) {
+      if (!record.host_config.port_bindings.contains(key)) add(key, api::PortBinding{});
+    }
+  }
+  return requests;
+}
+
+void plan_network(const LaunchInput& input, LaunchPlan& plan) {
+  const std::string& mode = input.record.host_config.network_mode;
+  if (mode == "host") {
+    plan.network_kind = NetworkKind::host;
+  } else if (mode == "none") {
+    plan.network_kind = NetworkKind::none;
+  } else if (starts_container_mode(mode)) {
+    plan.network_kind = NetworkKind::container;
+  } else {
+    plan.network_name = mode;
+    plan.ports = plan_ports(input.record);
+  }
+}
+
+void plan_seccomp(const LaunchInput& input, const std::vector<std::string>& capabilities, LaunchPlan& plan) {
+  const SecurityOptions security = parse_security(input.record.host_config, *input.options);
+  plan.spec.process.no_new_privileges = security.no_new_privileges;
+  if (security.seccomp_off) return;
+  if (security.seccomp_profile.empty()) {
+    plan.shim.default_seccomp = true;
+  } else {
+    plan.spec.linux.seccomp = runtime::parse_seccomp_profile(
+        security.seccomp_profile, runtime::capability_mask(capabilities), input.facts->kernel_version);
+  }
+}
+
+std::int64_t parse_size(const std::string& text, std::string_view option) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  std::string unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  if (error != std::errc{} || value < -1) invalid(concat("invalid value \"", text, "\" for log opt ", option));
+  std::transform(unit.begin(), unit.end(), unit.begin(),
+                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  if (unit.empty() || unit == "b") return value;
+  if (unit == "k" || unit == "kb" || unit == "kib") return value << 10;
+  if (unit == "m" || unit == "mb" || unit == "mib") return value << 20;
+  if (unit == "g" || unit == "gb" || unit == "gib") return value << 30;
+  invalid(concat("invalid value \"", text, "\" for log opt ", option));
+}
+
+runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& directory) {
+  const api::LogConfig& wanted = record.host_config.log_config;
+  runtime::LogOptions log;
+  log.driver = wanted.type == "none" ? "none" : "json-file";
+  log.path = concat(directory, "/", record.id, "-json.log");
+  if (const auto found = wanted.config.find("max-size"); found != wanted.config.end()) {
+    log.max_size_bytes = parse_size(found->second, "max-size");
+  }
+  if (const auto found = wanted.config.find("max-file"); found != wanted.config.end()) {
+    log.max_files = std::max<std::int64_t>(1, parse_size(found->second, "max-file"));
+  }
+  if (const auto found = wanted.config.find("compress"); found != wanted.config.end()) {
+    log.compress = found->second == "true";
+  }
+  const auto each_name = [](const std::string& list, const auto& use) {
+    std::size_t begin = 0;
+    while (begin < list.size()) {
+      const std::size_t end = std::min(list.find(',', begin), list.size());
+      use(list.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  };
+  if (const auto found = wanted.config.find("labels"); found != wanted.config.end()) {
+    each_name(found->second, [&](const std::string& name) {
+      if (const auto label = record.config.labels.find(name); label != record.config.labels.end()) {
+        log.attributes[name] = label->second;
+      }
+    });
+  }
+  if (const auto found = wanted.config.find("env"); found != wanted.config.end()) {
+    each_name(found->second, [&](const std::string& name) {
+      for (const std::string& entry : record.config.env.value_or(api::StringList{})) {
+        if (entry.starts_with(name + "=")) log.attributes[name] = entry.substr(name.size() + 1);
+      }
+    });
+  }
+  return log;
+}
+
+void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
+  const ContainerRecord& record = input.record;
+  runtime::ShimConfig& shim = plan.shim;
+  const std::string directory = input.paths->container(record.id);
+  shim.id = record.id;
+  shim.rootfs = input.rootfs;
+  shim.user = record.config.user;
+  shim.group_add = record.host_config.group_add.value_or(api::StringList{});
+  shim.open_stdin = record.config.open_stdin;
+  shim.stdin_once = record.config.stdin_once;
+  shim.tty = record.config.tty;
+  shim.console_height = record.host_config.console_size.height;
+  shim.console_width = record.host_config.console_size.width;
+  shim.log = plan_log(record, directory);
+  shim.exit_file = directory + "/exit";
+  shim.shims_cgroup = input.shims_cgroup;
+}
+
+}  // namespace
+
+std::string cgroup_path(const ContainerRecord& record, const Options& options) {
+  std::string parent =
+      record.host_config.cgroup_parent.empty() ? options.cgroup_parent : record.host_config.cgroup_parent;
+  if (!parent.starts_with("/")) parent = "/" + parent;
+  return concat(clean_path(parent) == "/" ? "" : clean_path(parent), "/", record.id);
+}
+
+namespace {
+
+/// What this engine may hand out: DESIGN 3.10, a bounding set may lack capabilities.
+std::vector<std::string> available_capabilities() {
+  const runtime::CapabilityMask mask = runtime::own_bounding_set() & runtime::own_effective_set();
+  std::vector<std::string> names;
+  for (const std::string& name : runtime::all_capabilities()) {
+    const std::optional<unsigned> number = runtime::find_capability(name);
+    if (number && runtime::has_capability(mask, *number)) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+std::vector<std::string> plan_capabilities(const api::HostConfig& host) {
+  const std::vector<std::string> available = available_capabilities();
+  const auto is_available = [&](const std::string& name) {
+    return std::find(available.begin(), available.end(), name) != available.end();
+  };
+  std::set<std::string> add;
+  std::set<std::string> drop;
+  for (const std::string& name : host.cap_add.value_or(api::StringList{})) add.insert(normalize_capability(name));
+  for (const std::string& name : host.cap_drop.value_or(api::StringList{})) drop.insert(normalize_capability(name));
+  std::set<std::string> result;
+  if (host.privileged || add.contains("ALL")) {
+    result.insert(available.begin(), available.end());
+  } else if (!drop.contains("ALL")) {
+    for (const std::string& name : runtime::make_default_capabilities()) {
+      if (is_available(name)) result.insert(name);
+    }
+  }
+  if (!host.privileged) {
+    for (const std::string& name : drop) result.erase(name);
+    for (const std::string& name : add) {
+      if (name == "ALL") continue;
+      if (!is_available(name)) {
+        invalid(concat("invalid CapAdd: the engine itself does not have the capability \"", name,
+                       "\" and so cannot give it"));
+      }
+      result.insert(name);
+    }
+  }
+  return {result.begin(), result.end()};
+}
+
+runtime::Resources plan_limits(const api::Resources& limits) {
+  runtime::Resources out;
+  runtime::Memory memory;
+  bool any_memory = false;
+  const auto set = [&](auto& member, auto value) {
+    member = value;
+    any_memory = true;
+  };
+  if (limits.memory_bytes > 0) set(memory.limit, limits.memory_bytes);
+  if (limits.memory_reservation_bytes > 0) set(memory.reservation, limits.memory_reservation_bytes);
+  if (limits.memory_swap_bytes != 0) set(memory.swap, limits.memory_swap_bytes);
+  if (limits.memory_swappiness) set(memory.swappiness, static_cast<std::uint64_t>(*limits.memory_swappiness));
+  if (limits.oom_kill_disable.value_or(false)) set(memory.disable_oom_killer, true);
+  if (any_memory) out.memory = memory;
+
+  runtime::Cpu cpu;
+  bool any_cpu = false;
+  if (limits.cpu_shares > 0) {
+    cpu.shares = static_cast<std::uint64_t>(limits.cpu_shares);
+    any_cpu = true;
+  }
+  if (limits.nano_cpus > 0) {
+    cpu.period = static_cast<std::uint64_t>(cfs_period_us);
+    cpu.quota = limits.nano_cpus * cfs_period_us / 1'000'000'000;
+    any_cpu = true;
+  }
+  if (limits.cpu_period_us > 0) {
+    cpu.period = static_cast<std::uint64_t>(limits.cpu_period_us);
+    any_cpu = true;
+  }
+  if (limits.cpu_quota_us != 0) {
+    cpu.quota = limits.cpu_quota_us;
+    any_cpu = true;
+  }
+  if (limits.cpu_realtime_period_us > 0) {
+    cpu.realtime_period = static_cast<std::uint64_t>(limits.cpu_realtime_period_us);
+    any_cpu = true;
+  }
+  if (limits.cpu_realtime_runtime_us > 0) {
+    cpu.realtime_runtime = limits.cpu_realtime_runtime_us;
+    any_cpu = true;
+  }
+  cpu.cpus = limits.cpuset_cpus;
+  cpu.mems = limits.cpuset_mems;
+  if (any_cpu || !cpu.cpus.empty() || !cpu.mems.empty()) out.cpu = cpu;
+
+  if (limits.pids_limit) out.pids = runtime::Pids{.limit = *limits.pids_limit};
+  plan_block_io(limits, out);
+  return out;
+}
+
+LaunchPlan plan_launch(const LaunchInput& input) {
+  const ContainerRecord& record = input.record;
+  const api::HostConfig& host = record.host_config;
+  LaunchPlan plan;
+  runtime::Spec& spec = plan.spec;
+  plan.mounts = plan_mounts(host, record.config);
+  plan_network(input, plan);
+  const bool host_names = host.uts_mode == "host" || plan.network_kind == NetworkKind::host;
+  plan.hostname = record.config.hostname.empty() && host_names ? input.facts->host_name : record.config.hostname;
+
+  spec.root.path = "rootfs";
+  spec.root.readonly = host.readonly_rootfs;
+  if (host.uts_mode != "host") {
+    spec.hostname = plan.hostname;
+    spec.domainname = record.config.domainname;
+  }
+  runtime::Process& process = spec.process;
+  process.terminal = record.config.tty;
+  process.args = {record.path};
+  process.args.insert(process.args.end(), record.args.begin(), record.args.end());
+  if (host.init.value_or(false)) process.args.insert(process.args.begin(), {std::string(init_in_container), "--"});
+  process.env = plan_environment(record, plan.hostname);
+  process.cwd = record.config.working_dir.empty() ? "/" : record.config.working_dir;
+  const std::vector<std::string> capabilities = plan_capabilities(host);
+  process.capabilities = make_capability_sets(capabilities);
+  process.rlimits = plan_rlimits(host, *input.options, &plan.shim.requested_rlimits);
+  process.oom_score_adj = static_cast<std::int32_t>(host.oom_score_adj);
+
+  spec.annotations = host.annotations;
+  spec.linux.cgroups_path = cgroup_path(record, *input.options);
+  spec.linux.resources = plan_limits(host);
+  spec.linux.masked_paths = host.masked_paths.value_or(api::StringList{});
+  spec.linux.readonly_paths = host.readonly_paths.value_or(api::StringList{});
+  plan_devices(host, spec);
+  plan_namespaces(input, plan);
+  plan_sysctls(host, plan);
+  plan_shim(input, plan);
+  plan_seccomp(input, capabilities, plan);
+  spec.mounts = plan_all_mounts(input, plan);
+  return plan;
+}
+
+runtime::Process plan_exec_process(const ContainerRecord& record, const api::ExecCreateRequest& request,
+                                   const Options& options) {
+  runtime::Process process;
+  process.terminal = request.tty;
+  process.args = request.cmd;
+  process.env = plan_environment(record, record.config.hostname);
+  for (const std::string& entry : request.env) {
+    const std::string key = entry.substr(0, entry.find('=')) + "=";
+    std::erase_if(process.env, [&](const std::string& existing) { return existing.starts_with(key); });
+    if (entry.find('=') != std::string::npos) process.env.push_back(entry);
+  }
+  const bool has_term = std::any_of(process.env.begin(), process.env.end(),
+                                    [](const std::string& entry) { return entry.starts_with("TERM="); });
+  if (request.tty && !has_term) process.env.emplace_back("TERM=xterm");
+  process.cwd = !request.working_dir.empty()        ? request.working_dir
+                : record.config.working_dir.empty() ? "/"
+                                                    : record.config.working_dir;
+  api::HostConfig host = record.host_config;
+  host.privileged = host.privileged || request.privileged;
+  process.capabilities = make_capability_sets(plan_capabilities(host));
+  process.rlimits = plan_rlimits(record.host_config, options, nullptr);
+  process.no_new_privileges = parse_security(record.host_config, options).no_new_privileges;
+  process.oom_score_adj = static_cast<std::int32_t>(record.host_config.oom_score_adj);
+  return process;
+}
+
+}  // namespace mydocker::engine

@@ -1,0 +1,413 @@
+#include "engine/lifecycle.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/log.h"
+#include "engine/base/sys.h"
+#include "engine/exec_sessions.h"
+#include "engine/launcher.h"
+#include "engine/restart_policy.h"
+
+namespace mydocker::engine {
+namespace {
+
+constexpr int exit_code_killed = 128 + SIGKILL;
+constexpr int exit_code_start_failed = 128;
+
+LaunchInput make_launch_input(EngineState& state, const Container& container) {
+  LaunchInput input;
+  const ContainerRecord& record = container.record;
+  input.record = record;
+  input.options = &state.options;
+  input.facts = &state.facts;
+  input.paths = &state.paths;
+  input.shim_dir = shim_dir(state, record.id);
+  input.sandbox_key = sandbox_key(state, record.id);
+  input.init_program = state.options.programs_dir + "/mydocker-init";
+  input.shims_cgroup = state.options.cgroup_parent + "/_shims";
+  const auto owner_of = [&](const std::string& mode) {
+    const ContainerPtr owner = state.containers.get(mode.substr(std::string_view("container:").size()));
+    if (!is_alive(owner->state)) {
+      throw Error(ErrorKind::conflict, concat("cannot join namespace of a non running container: container ",
+                                              owner->id(), " is ", to_string(owner->state)));
+    }
+    return owner;
+  };
+  if (record.host_config.network_mode.starts_with("container:")) {
+    const ContainerPtr owner = owner_of(record.host_config.network_mode);
+    input.network_owner_pid = owner->record.pid;
+    input.network_owner_id = owner->id();
+  }
+  if (record.host_config.pid_mode.starts_with("container:")) {
+    input.pid_owner_pid = owner_of(record.host_config.pid_mode)->record.pid;
+  }
+  return input;
+}
+
+void record_started(EngineState& state, Container& container, const Launched& launched) {
+  ContainerRecord& record = container.record;
+  record.pid = launched.pid;
+  record.started_at = launched.started_at_ns;
+  record.exit_code = 0;
+  record.error.clear();
+  record.oom_killed = false;
+  record.boot_id = state.facts.boot_id;
+  record.endpoints = launched.endpoints;
+  record.ports = launched.ports;
+  container.start_failed = false;
+  container.exit_handled = false;
+  set_state(container, ContainerState::running);
+}
+
+void record_failed_start(Container& container, const std::string& message, int exit_code) {
+  container.record.error = message;
+  container.record.exit_code = exit_code;
+  container.start_failed = true;
+  container.pending_attaches.clear();  // their clients see the end of the stream
+  ++container.exits;
+}
+
+/// What a failed start leaves to say: message and exit code.
+struct StartFailure {
+  std::exception_ptr error;
+  std::string message;
+  int exit_code = exit_code_start_failed;
+};
+
+StartFailure describe_failure(const std::exception_ptr& error) {
+  StartFailure failure{.error = error, .message = "", .exit_code = exit_code_start_failed};
+  try {
+    std::rethrow_exception(error);
+  } catch (const runtime::LaunchError& e) {
+    failure.message =
+        concat("failed to create task for container: OCI runtime create failed: unable to start container process: ",
+               e.message());
+    failure.exit_code = e.exit_code();
+    failure.error = std::make_exception_ptr(Error(e.kind(), failure.message, e.errno_value()));
+  } catch (const std::exception& e) {
+    failure.message = e.what();
+  }
+  return failure;
+}
+
+/// The shim is our child until we end; init takes it over then.
+awaitable<void> reap(asio::any_io_executor io, UniqueFd pidfd) {
+  asio::posix::stream_descriptor descriptor(io, pidfd.release());
+  co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+  siginfo_t info{};
+  retry_on_eintr([&] { return ::waitid(P_PIDFD, static_cast<id_t>(descriptor.native_handle()), &info, WEXITED); });
+}
+
+awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& trace) {
+  LaunchInput input = make_launch_input(state, *container);
+  input.rootfs = state.container_layers->mount(
+      container->id(), container->record.chain_id.empty() ? Digest() : Digest::parse(container->record.chain_id));
+  trace.mark("input");
+  Launcher launcher(*state.networks, state.shim_program->path());
+  auto prepared = co_await blocking(state.disk_pool, [&] { return launcher.prepare(input, trace); });
+  trace.mark("prepare");
+  std::vector<PendingAttach> attaches = std::move(container->pending_attaches);
+  container->pending_attaches.clear();
+  const Launched launched = co_await blocking(state.disk_pool, [&] { return launcher.run(prepared, attaches, trace); });
+  trace.mark("run");
+  spawn(state.io, "reap " + container->id(), reap(state.io, std::move(prepared.shim_pidfd)));
+  container->shim = prepared.shim;
+  record_started(state, *container, launched);
+  co_await save_record(state, container);
+  trace.mark("record");
+  for (const EndpointRecord& endpoint : launched.endpoints) {
+    state.events.publish("network", "connect", endpoint.network_id,
+                         {{"container", container->id()}, {"name", endpoint.network_name}, {"type", "bridge"}});
+  }
+  publish(state, *container, "start");
+  container->changed.notify_all();
+  UniqueFd events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
+  spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(events)));
+  // Who attached while the program was being started.
+  for (PendingAttach& late : std::exchange(container->pending_attaches, {})) {
+    co_await blocking(state.disk_pool, [&] { prepared.shim->attach(late.request, late.client.get()); });
+  }
+}
+
+/// After the network is gone: the record without addresses.
+awaitable<void> release_network(EngineState& state, ContainerPtr container) {
+  const std::string id = container->id();
+  co_await blocking(state.disk_pool, [&] { state.networks->detach(id); });
+  for (EndpointRecord& endpoint : container->record.endpoints) {
+    state.events.publish("network", "disconnect", endpoint.network_id,
+                         {{"container", id}, {"name", endpoint.network_name}, {"type", "bridge"}});
+    endpoint = EndpointRecord{.network_id = endpoint.network_id, .network_name = endpoint.network_name};
+  }
+  container->record.ports.clear();
+}
+
+ExitFacts exit_facts(const Container& container) {
+  const api::RestartPolicy& policy = container.record.host_config.restart_policy;
+  return ExitFacts{.policy = policy.name,
+                   .maximum_retries = policy.maximum_retries,
+                   .exit_code = container.record.exit_code,
+                   .restart_count = container.record.restart_count,
+                   .stopped_by_user = container.record.stopped_by_user};
+}
+
+awaitable<void> auto_remove(EngineState& state, ContainerPtr container) {
+  const Turn turn = co_await container->turns.take();
+  if (!container->removed && !is_alive(container->state)) co_await remove_now(state, container);
+}
+
+api::StringMap exit_attributes(const ContainerRecord& record) {
+  return {{"exitCode", std::to_string(record.exit_code)},
+          {"execDuration", std::to_string((record.finished_at - record.started_at) / 1'000'000'000)}};
+}
+
+}  // namespace
+
+awaitable<void> launch(EngineState& state, ContainerPtr container) {
+  Trace trace("start");
+  std::optional<StartFailure> failure;
+  try {
+    co_await do_launch(state, container, trace);
+  } catch (...) {  // described and thrown again below: co_await is not allowed in a handler
+    failure = describe_failure(std::current_exception());
+  }
+  state.traces.record(trace);
+  if (!failure) co_return;
+  container->shim.reset();
+  record_failed_start(*container, failure->message, failure->exit_code);
+  set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);
+  co_await save_record(state, container);
+  container->changed.notify_all();
+  if (container->record.host_config.auto_remove) co_await remove_now(state, container);
+  std::rethrow_exception(failure->error);
+}
+
+awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit) {
+  ContainerRecord& record = container->record;
+  record.exit_code = exit.exit_code;
+  record.oom_killed = exit.oom_killed;
+  record.finished_at = exit.finished_at_ns;
+  record.pid = 0;
+  container->shim.reset();
+  const bool restarts =
+      !container->restart_cancelled && !state.stopping && should_restart_after_exit(exit_facts(*container));
+  set_state(*container, restarts ? ContainerState::restarting : ContainerState::exited);
+  if (restarts) {
+    container->backoff =
+        next_backoff(container->backoff, std::chrono::nanoseconds(record.finished_at - record.started_at));
+  }
+  end_execs(state, *container);
+  ++container->exits;
+  // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
+  if (!record.host_config.auto_remove) co_await save_record(state, container);
+  publish(state, *container, "die", exit_attributes(record));
+  container->changed.notify_all();
+  co_await release_network(state, container);
+  if (restarts) spawn(state.io, "restart " + container->id(), restart_later(state, container));
+}
+
+awaitable<void> restart_later(EngineState& state, ContainerPtr container) {
+  const std::chrono::milliseconds delay = container->backoff;
+  const auto deadline = std::chrono::steady_clock::now() + delay;
+  while (!container->restart_cancelled && !state.stopping && container->state == ContainerState::restarting) {
+    const auto left = deadline - std::chrono::steady_clock::now();
+    if (left <= std::chrono::nanoseconds(0) || !co_await container->changed.wait_for(left)) break;
+  }
+  const Turn turn = co_await container->turns.take();
+  co_await wait_exit_handled(container);
+  if (state.stopping || container->removed || container->state != ContainerState::restarting) co_return;
+  if (container->restart_cancelled) {
+    set_state(*container, ContainerState::exited);
+    co_await save_record(state, container);
+    container->changed.notify_all();
+    co_return;
+  }
+  ++container->record.restart_count;
+  try {
+    co_await launch(state, container);
+  } catch (const Error& e) {
+    log::warn("restart failed", {{"container", container->id()}, {"error", e.message()}});
+  }
+}
+
+namespace {
+
+/// What the events of one shim have led to.
+struct ShimWatch {
+  bool exit_seen = false;
+  bool closed = false;
+};
+
+awaitable<void> handle_event(EngineState& state, ContainerPtr container, const runtime::ShimEvent& event, int fd,
+                             ShimWatch& watch) {
+  if (event.type == "exit" && event.exit && !watch.exit_seen) {
+    watch.exit_seen = true;
+    co_await handle_exit(state, container, *event.exit);
+  } else if (event.type == "exec_exit") {
+    finish_exec(state, *container, event.exec_id, event.exit_code);
+  } else if (event.type == "oom") {
+    container->record.oom_killed = true;
+    publish(state, *container, "oom");
+  } else if (event.type == "detached") {
+    if (event.exec_id.empty()) {
+      publish(state, *container, "detach");
+    } else {
+      publish(state, *container, "exec_detach", {{"execID", event.exec_id}});
+    }
+  } else if (event.type == "finished") {
+    watch.closed = true;
+  }
+  if (event.sequence != 0) runtime::ack_shim_event(fd, event.sequence);
+}
+
+/// A shim that went without a word: its exit record, or SIGKILL's code (DESIGN 8).
+runtime::ExitRecord make_lost_exit(EngineState& state, const Container& container) {
+  const std::string path = state.paths.container(container.id()) + "/exit";
+  const std::optional<runtime::ExitRecord> record = runtime::find_exit_record(path);
+  if (record && record->started_at_ns >= container.record.started_at) return *record;
+  log::warn("the shim of a container was killed", {{"container", container.id()}});
+  runtime::ExitRecord lost;
+  lost.exit_code = exit_code_killed;
+  lost.signal = SIGKILL;
+  lost.finished_at_ns = to_unix_nanoseconds(now());
+  return lost;
+}
+
+/// Nothing of the run is left: what it had on tmpfs goes, and whoever waits for that goes on.
+awaitable<void> finish_run(EngineState& state, ContainerPtr container) {
+  const std::string dir = shim_dir(state, container->id());
+  const std::string key = sandbox_key(state, container->id());
+  co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, key); });
+  container->exit_handled = true;
+  container->changed.notify_all();
+  if (container->record.host_config.auto_remove) co_await auto_remove(state, container);
+}
+
+}  // namespace
+
+awaitable<void> watch_shim(EngineState& state, ContainerPtr container, UniqueFd events) {
+  asio::posix::stream_descriptor stream(state.io, events.release());
+  ShimWatch watch;
+  while (!watch.closed) {
+    runtime::ShimEvent event;
+    const runtime::EventRead read = runtime::receive_shim_event(stream.native_handle(), event);
+    if (read == runtime::EventRead::closed) break;
+    if (read == runtime::EventRead::would_block) {
+      co_await stream.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
+    } else {
+      co_await handle_event(state, container, event, stream.native_handle(), watch);
+    }
+  }
+  if (!watch.exit_seen) {
+    co_await handle_lost_exit(state, container);
+  } else {
+    co_await finish_run(state, container);
+  }
+}
+
+awaitable<void> handle_lost_exit(EngineState& state, ContainerPtr container) {
+  const runtime::ExitRecord lost = co_await blocking(state.disk_pool, [&] {
+    Launcher::clean_up_cgroup(cgroup_path(container->record, state.options));
+    return make_lost_exit(state, *container);
+  });
+  co_await handle_exit(state, container, lost);
+  co_await finish_run(state, container);
+}
+
+awaitable<void> wait_exit_handled(ContainerPtr container) {
+  while (!container->exit_handled) co_await container->changed.wait();
+}
+
+awaitable<bool> send_signal(EngineState& state, ContainerPtr container, int signal) {
+  const std::shared_ptr<runtime::ShimClient> shim = container->shim;
+  if (!shim) co_return false;
+  try {
+    co_return co_await blocking(state.disk_pool, [&] { return shim->kill(signal); });
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::unavailable) throw;
+  }
+  co_return false;  // the shim has ended meanwhile: so has the container
+}
+
+namespace {
+
+/// A frozen process sees no signal but SIGKILL, and on cgroup v1 not even that.
+awaitable<void> thaw(EngineState& state, ContainerPtr container) {
+  const std::shared_ptr<runtime::ShimClient> shim = container->shim;
+  if (container->state != ContainerState::paused || !shim) co_return;
+  co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+}
+
+}  // namespace
+
+awaitable<void> kill_now(EngineState& state, ContainerPtr container) {
+  if (is_alive(container->state)) {
+    co_await send_signal(state, container, SIGKILL);
+    co_await thaw(state, container);
+  }
+  while (is_alive(container->state)) co_await container->changed.wait();
+  co_await wait_exit_handled(container);
+}
+
+awaitable<void> stop_now(EngineState& state, ContainerPtr container, int signal, int timeout_seconds) {
+  if (timeout_seconds != 0) {
+    co_await send_signal(state, container, signal);
+    publish(state, *container, "kill", {{"signal", std::to_string(signal)}});
+    co_await thaw(state, container);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_seconds);
+    while (is_alive(container->state)) {
+      if (timeout_seconds < 0) {
+        co_await container->changed.wait();
+        continue;
+      }
+      const auto left = deadline - std::chrono::steady_clock::now();
+      if (left <= std::chrono::nanoseconds(0) || !co_await container->changed.wait_for(left)) break;
+    }
+  }
+  if (is_alive(container->state)) {
+    co_await send_signal(state, container, SIGKILL);
+    publish(state, *container, "kill", {{"signal", std::to_string(SIGKILL)}});
+    co_await thaw(state, container);
+  }
+  while (is_alive(container->state)) co_await container->changed.wait();
+  co_await wait_exit_handled(container);
+}
+
+awaitable<void> remove_now(EngineState& state, ContainerPtr container) {
+  co_await wait_exit_handled(container);
+  set_state(*container, ContainerState::removing);
+  const std::string id = container->id();
+  std::optional<std::string> failure;
+  try {
+    co_await blocking(state.disk_pool, [&] {
+      failpoint("remove.files");
+      state.container_layers->remove(id);
+    });
+    co_await blocking(state.database_pool, [&] {
+      state.database->transaction([&](Connection&) {
+        ContainerStore::delete_row(*state.database, id);
+        state.layers->release_owner("container:" + id);
+      });
+    });
+  } catch (const Error& e) {
+    failure = e.message();
+  }
+  if (failure) {
+    set_state(*container, ContainerState::dead);
+    container->removal_error = *failure;
+    container->changed.notify_all();
+    throw Error(ErrorKind::internal, concat("cannot remove container \"", container->name(), "\": ", *failure));
+  }
+  for (const auto& [exec_id, exec] : container->execs) state.execs.erase(exec_id);
+  container->pending_attaches.clear();
+  state.containers.remove(id);
+  container->removed = true;
+  container->changed.notify_all();
+  publish(state, *container, "destroy");
+}
+
+}  // namespace mydocker::engine

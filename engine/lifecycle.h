@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+
+#include "engine/engine_state.h"
+
+/// A container's way through start, exit and removal, shared by the verbs, the restart policy and recovery.
+/// I/O thread only; the caller of launch, stop_now and remove_now holds the container's turn.
+namespace mydocker::engine {
+
+/// Starts it: shim, network, program; records and announces it. On failure nothing is left, the record says why, and
+/// the error is thrown.
+awaitable<void> launch(EngineState& state, ContainerPtr container);
+
+/// Follows the events of a shim until it is gone and handles the exit. Runs by itself (spawn).
+awaitable<void> watch_shim(EngineState& state, ContainerPtr container, UniqueFd events);
+
+/// The exit of a container whose shim was killed, or ended while no engine ran: by its exit record, else as 137.
+awaitable<void> handle_lost_exit(EngineState& state, ContainerPtr container);
+
+/// Signal, grace period, SIGKILL; returns when the exit's bookkeeping is done. `timeout` < 0 waits for ever.
+awaitable<void> stop_now(EngineState& state, ContainerPtr container, int signal, int timeout_seconds);
+/// SIGKILL, and waits for the bookkeeping.
+awaitable<void> kill_now(EngineState& state, ContainerPtr container);
+/// Returns when an exit that has begun is completely handled.
+awaitable<void> wait_exit_handled(ContainerPtr container);
+
+/// Removes a container that does not run: files, row, layers' reference, name.
+awaitable<void> remove_now(EngineState& state, ContainerPtr container);
+
+/// The bookkeeping of an exit (also of one that happened while no engine ran).
+awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit);
+/// After the exit: waits for the back-off and starts again, if the policy says so. Runs by itself.
+awaitable<void> restart_later(EngineState& state, ContainerPtr container);
+
+/// Sends a signal through the shim; false when the process is gone.
+awaitable<bool> send_signal(EngineState& state, ContainerPtr container, int signal);
+
+}  // namespace mydocker::engine

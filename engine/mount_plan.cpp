@@ -1,0 +1,295 @@
+#include "engine/mount_plan.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "engine/base/error.h"
+
+namespace mydocker::engine {
+namespace {
+
+constexpr std::array<std::string_view, 6> propagations = {"private", "rprivate", "shared",
+                                                          "rshared", "slave",    "rslave"};
+
+[[noreturn]] void invalid(std::string message) { throw Error(ErrorKind::invalid_argument, std::move(message)); }
+
+std::vector<std::string> split(const std::string& text, char separator) {
+  std::vector<std::string> parts;
+  std::size_t begin = 0;
+  for (;;) {
+    const std::size_t end = text.find(separator, begin);
+    parts.push_back(text.substr(begin, end - begin));
+    if (end == std::string::npos) return parts;
+    begin = end + 1;
+  }
+}
+
+void check_target(const std::string& target, std::string_view type) {
+  if (target.empty()) invalid(concat("invalid mount config for type \"", type, "\": field Target must not be empty"));
+  if (target.front() != '/') {
+    invalid(concat("invalid mount config for type \"", type, "\": invalid mount path: '", target,
+                   "' mount path must be absolute"));
+  }
+  if (clean_path(target) == "/") {
+    invalid(concat("invalid mount config for type \"", type, "\": invalid specification: destination can't be '/'"));
+  }
+}
+
+void apply_bind_options(const std::string& mode, PlannedMount& mount) {
+  if (mode.empty()) return;
+  bool access_given = false;
+  for (const std::string& word : split(mode, ',')) {
+    const bool propagation = std::find(propagations.begin(), propagations.end(), word) != propagations.end();
+    if (word == "ro" || word == "rw") {
+      if (access_given) invalid(concat("invalid mode: ", mode));
+      access_given = true;
+      mount.read_only = word == "ro";
+    } else if (propagation) {
+      if (mount.kind != PlannedMount::Kind::bind || !mount.propagation.empty()) invalid(concat("invalid mode: ", mode));
+      mount.propagation = word;
+    } else if (word == "nocopy") {
+      mount.no_copy = true;
+    } else if (word != "z" && word != "Z" && word != "cached" && word != "delegated" && word != "consistent") {
+      invalid(concat("invalid mode: ", mode));
+    }
+  }
+}
+
+PlannedMount parse_bind(const std::string& text) {
+  const std::vector<std::string> parts = split(text, ':');
+  if (parts.size() < 2 || parts.size() > 3 || parts[0].empty() || parts[1].empty()) {
+    invalid(concat("invalid volume specification: '", text, "'"));
+  }
+  PlannedMount mount;
+  if (parts[0].front() == '/') {
+    mount.source = clean_path(parts[0]);
+    mount.create_source = true;
+  } else {
+    const bool name = parts[0].size() >= 2 &&
+                      parts[0].find_first_not_of(
+                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                          "0123456789_.-") == std::string::npos &&
+                      parts[0].front() != '.' && parts[0].front() != '-' && parts[0].front() != '_';
+    if (!name) {
+      invalid(concat("invalid volume specification: '", text, "': \"", parts[0],
+                     "\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
+                     "allowed. If you intended to pass a host directory, use absolute path"));
+    }
+    mount.kind = PlannedMount::Kind::volume;
+    mount.source = parts[0];
+  }
+  if (parts[1].front() != '/') {
+    invalid(concat("invalid volume specification: '", text, "': invalid mount path: '", parts[1],
+                   "' mount path must be absolute"));
+  }
+  mount.target = clean_path(parts[1]);
+  if (mount.target == "/") {
+    invalid(concat("invalid volume specification: '", text, "': invalid specification: destination can't be '/'"));
+  }
+  mount.mode = parts.size() == 3 ? parts[2] : "";
+  apply_bind_options(mount.mode, mount);
+  if (mount.kind == PlannedMount::Kind::bind && mount.propagation.empty()) mount.propagation = "rprivate";
+  if (mount.kind == PlannedMount::Kind::volume && mount.mode.empty()) mount.mode = "z";
+  return mount;
+}
+
+void refuse_foreign_options(const api::Mount& mount) {
+  const auto refuse = [&](bool present, std::string_view name) {
+    if (present) {
+      invalid(concat("invalid mount config for type \"", mount.type, "\": ", name,
+                     " must not be specified on mount type \"", mount.type, "\""));
+    }
+  };
+  refuse(mount.bind_options.has_value() && mount.type != "bind", "BindOptions");
+  refuse(mount.volume_options.has_value() && mount.type != "volume", "VolumeOptions");
+  refuse(mount.tmpfs_options.has_value() && mount.type != "tmpfs", "TmpfsOptions");
+  refuse(mount.image_options.has_value() && mount.type != "image", "ImageOptions");
+}
+
+PlannedMount plan_bind_mount(const api::Mount& wanted) {
+  PlannedMount mount;
+  if (wanted.source.empty()) invalid("invalid mount config for type \"bind\": field Source must not be empty");
+  if (wanted.source.front() != '/') {
+    invalid(concat("invalid mount config for type \"bind\": invalid mount path: '", wanted.source,
+                   "' mount path must be absolute"));
+  }
+  mount.source = clean_path(wanted.source);
+  mount.propagation = "rprivate";
+  if (wanted.bind_options) {
+    const api::BindOptions& options = *wanted.bind_options;
+    if (!options.propagation.empty()) {
+      if (std::find(propagations.begin(), propagations.end(), options.propagation) == propagations.end()) {
+        invalid(concat("invalid mount config for type \"bind\": invalid propagation mode: ", options.propagation));
+      }
+      mount.propagation = options.propagation;
+    }
+    mount.recursive = !options.non_recursive;
+    mount.create_source = options.create_mountpoint;
+    mount.read_only_recursive = !options.read_only_non_recursive;
+  }
+  return mount;
+}
+
+PlannedMount plan_tmpfs_mount(const api::Mount& wanted) {
+  PlannedMount mount;
+  mount.kind = PlannedMount::Kind::tmpfs;
+  if (!wanted.source.empty()) invalid("invalid mount config for type \"tmpfs\": field Source must not be specified");
+  mount.tmpfs_options = {"nosuid", "nodev"};
+  bool exec_given = false;
+  if (wanted.tmpfs_options) {
+    const api::TmpfsOptions& options = *wanted.tmpfs_options;
+    if (options.size_bytes < 0) invalid("invalid mount config for type \"tmpfs\": size cannot be negative");
+    if (options.size_bytes > 0) mount.tmpfs_options.push_back(concat("size=", options.size_bytes));
+    if (options.mode != 0) {
+      std::string octal;
+      for (std::uint32_t rest = options.mode & 07777; rest != 0; rest /= 8) {
+        octal.insert(octal.begin(), static_cast<char>('0' + rest % 8));
+      }
+      mount.tmpfs_options.push_back("mode=" + octal);
+    }
+    for (const api::StringList& option : options.options) {
+      if (option.empty() || option.size() > 2)
+        invalid("invalid mount config for type \"tmpfs\": invalid option array length");
+      exec_given = exec_given || option[0] == "exec" || option[0] == "noexec";
+      mount.tmpfs_options.push_back(option.size() == 2 ? concat(option[0], "=", option[1]) : option[0]);
+    }
+  }
+  if (!exec_given) mount.tmpfs_options.push_back("noexec");
+  return mount;
+}
+
+PlannedMount plan_mount(const api::Mount& wanted) {
+  if (wanted.type != "bind" && wanted.type != "volume" && wanted.type != "tmpfs") {
+    if (wanted.type == "image") {
+      throw Error(ErrorKind::not_implemented, "mounts of type \"image\" are not implemented yet");
+    }
+    invalid(concat("invalid mount config for type \"", wanted.type, "\": mount type unknown"));
+  }
+  check_target(wanted.target, wanted.type);
+  refuse_foreign_options(wanted);
+  PlannedMount mount;
+  if (wanted.type == "bind") {
+    mount = plan_bind_mount(wanted);
+  } else if (wanted.type == "tmpfs") {
+    mount = plan_tmpfs_mount(wanted);
+  } else {
+    mount.kind = PlannedMount::Kind::volume;
+    mount.source = wanted.source;
+    mount.mode = "z";
+    mount.no_copy = wanted.volume_options && wanted.volume_options->no_copy;
+    if (wanted.volume_options && !wanted.volume_options->subpath.empty()) {
+      throw Error(ErrorKind::not_implemented, "VolumeOptions.Subpath is not implemented yet");
+    }
+  }
+  mount.target = clean_path(wanted.target);
+  mount.read_only = wanted.read_only;
+  return mount;
+}
+
+PlannedMount plan_tmpfs_entry(const std::string& target, const std::string& options) {
+  if (target.empty() || target.front() != '/') {
+    invalid(concat("invalid mount path: '", target, "' mount path must be absolute"));
+  }
+  PlannedMount mount;
+  mount.kind = PlannedMount::Kind::tmpfs;
+  mount.from_tmpfs_map = true;
+  mount.target = clean_path(target);
+  std::set<std::string> given;
+  if (!options.empty()) {
+    for (const std::string& word : split(options, ',')) {
+      given.insert(word);
+      mount.tmpfs_options.push_back(word);
+    }
+  }
+  for (const auto& [refusal, permission] : {std::pair{"noexec", "exec"}, {"nosuid", "suid"}, {"nodev", "dev"}}) {
+    if (!given.contains(refusal) && !given.contains(permission)) mount.tmpfs_options.emplace_back(refusal);
+  }
+  return mount;
+}
+
+}  // namespace
+
+std::string clean_path(const std::string& path) {
+  std::vector<std::string> kept;
+  for (const std::string& part : split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (!kept.empty()) kept.pop_back();
+    } else {
+      kept.push_back(part);
+    }
+  }
+  std::string out;
+  for (const std::string& part : kept) out += "/" + part;
+  return out.empty() ? "/" : out;
+}
+
+std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::ContainerConfig& config) {
+  std::vector<PlannedMount> mounts;
+  std::set<std::string> targets;
+  const auto add = [&](PlannedMount mount) {
+    if (!targets.insert(mount.target).second) invalid(concat("Duplicate mount point: ", mount.target));
+    mounts.push_back(std::move(mount));
+  };
+  if (host.volumes_from && !host.volumes_from->empty()) {
+    throw Error(ErrorKind::not_implemented, "VolumesFrom is not implemented yet");
+  }
+  if (host.binds) {
+    for (const std::string& bind : *host.binds) add(parse_bind(bind));
+  }
+  for (const api::Mount& mount : host.mounts) add(plan_mount(mount));
+  for (const auto& [target, options] : host.tmpfs) add(plan_tmpfs_entry(target, options));
+  if (config.volumes) {
+    for (const auto& [target, nothing] : *config.volumes) {
+      if (target.empty() || target.front() != '/') {
+        invalid(concat("invalid volume specification: '", target, "': invalid mount path: '", target,
+                       "' mount path must be absolute"));
+      }
+      PlannedMount mount;
+      mount.kind = PlannedMount::Kind::volume;
+      mount.target = clean_path(target);
+      mount.mode = "z";
+      if (!targets.contains(mount.target)) add(std::move(mount));
+    }
+  }
+  // Parents before children, whatever the order of the request.
+  std::sort(mounts.begin(), mounts.end(), [](const PlannedMount& a, const PlannedMount& b) {
+    const auto depth = [](const PlannedMount& m) { return std::count(m.target.begin(), m.target.end(), '/'); };
+    return std::pair(depth(a), a.target) < std::pair(depth(b), b.target);
+  });
+  return mounts;
+}
+
+std::vector<api::MountPoint> list_mount_points(const std::vector<PlannedMount>& mounts,
+                                               const std::string& volumes_dir) {
+  std::vector<api::MountPoint> points;
+  for (const PlannedMount& mount : mounts) {
+    if (mount.from_tmpfs_map) continue;
+    api::MountPoint point;
+    point.destination = mount.target;
+    point.read_write = !mount.read_only;
+    point.mode = mount.mode;
+    switch (mount.kind) {
+      case PlannedMount::Kind::bind:
+        point.type = "bind";
+        point.source = mount.source;
+        point.propagation = mount.propagation;
+        break;
+      case PlannedMount::Kind::volume:
+        point.type = "volume";
+        point.name = mount.source;
+        point.source = concat(volumes_dir, "/", mount.source, "/_data");
+        point.driver = "local";
+        break;
+      case PlannedMount::Kind::tmpfs:
+        point.type = "tmpfs";
+        break;
+    }
+    points.push_back(std::move(point));
+  }
+  std::sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.destination < b.destination; });
+  return points;
+}
+
+}  // namespace mydocker::engine

@@ -1,0 +1,182 @@
+#include "engine/base/failpoint.h"
+#include "engine/base/sys.h"
+#include "engine/create_check.h"
+#include "engine/engine.h"
+#include "engine/engine_state.h"
+#include "engine/launch_plan.h"
+#include "engine/mount_plan.h"
+#include "engine/name_generator.h"
+
+namespace mydocker::engine {
+namespace {
+
+void check_platform(const image::Image& image, const std::string& reference, const std::string& platform) {
+  if (platform.empty()) return;
+  const std::string os = platform.substr(0, platform.find('/'));
+  std::string architecture = platform.find('/') == std::string::npos ? "" : platform.substr(platform.find('/') + 1);
+  architecture = architecture.substr(0, architecture.find('/'));
+  const image::ImageDocument& document = *image.document;
+  if ((os == document.os || os.empty()) && (architecture.empty() || architecture == document.architecture)) return;
+  throw Error(ErrorKind::not_found,
+              concat("image with reference ", reference, " was found but its platform (", document.os, "/",
+                     document.architecture, ") does not match the specified platform (", platform, ")"));
+}
+
+/// Entrypoint and Cmd become the program and its arguments.
+void set_program(ContainerRecord& record) {
+  std::vector<std::string> words = record.config.entrypoint.value_or(api::CommandLine{});
+  if (record.config.cmd) words.insert(words.end(), record.config.cmd->begin(), record.config.cmd->end());
+  if (words.empty() || words.front().empty()) throw Error(ErrorKind::invalid_argument, "no command specified");
+  record.path = words.front();
+  record.args.assign(words.begin() + 1, words.end());
+}
+
+void check_endpoints(const api::ContainerCreateRequest& request, const CreateOptions& options) {
+  const api::EndpointMap& endpoints = request.networking_config.endpoints_config;
+  constexpr int several_endpoints_since = 44;
+  if (endpoints.size() > 1 && options.api_minor < several_endpoints_since) {
+    std::string names;
+    for (const auto& [name, settings] : endpoints) names += (names.empty() ? "" : ", ") + name;
+    throw Error(ErrorKind::invalid_argument,
+                concat("Container cannot be created with multiple network endpoints: ", names));
+  }
+  if (endpoints.size() > 1) {
+    throw Error(ErrorKind::not_implemented, "a container on several networks is not implemented yet");
+  }
+}
+
+void set_masks(api::HostConfig& host) {
+  if (host.privileged) return;
+  if (!host.masked_paths) host.masked_paths = runtime::make_default_masked_paths();
+  if (!host.readonly_paths) host.readonly_paths = runtime::make_default_readonly_paths();
+}
+
+void refuse_unbuilt_mounts(const std::vector<PlannedMount>& mounts) {
+  for (const PlannedMount& mount : mounts) {
+    if (mount.kind == PlannedMount::Kind::volume) {
+      throw Error(ErrorKind::not_implemented,
+                  concat("volumes are not implemented yet (mount point ", mount.target, "): bind a host directory"));
+    }
+  }
+}
+
+void check_bind_sources(const std::vector<PlannedMount>& mounts) {
+  for (const PlannedMount& mount : mounts) {
+    if (mount.kind == PlannedMount::Kind::bind && !mount.create_source && !path_exists(mount.source)) {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("invalid mount config for type \"bind\": bind source path does not exist: ", mount.source));
+    }
+  }
+}
+
+/// Gives a reserved name back unless the container came to exist.
+class NameReservation {
+ public:
+  NameReservation(ContainerStore& containers, std::string name, const std::string& id)
+      : containers_(containers), name_(std::move(name)) {
+    containers_.reserve_name(name_, id);
+  }
+  NameReservation(const NameReservation&) = delete;
+  NameReservation& operator=(const NameReservation&) = delete;
+  ~NameReservation() {
+    if (!kept_) containers_.release_name(name_);
+  }
+  void keep() { kept_ = true; }
+
+ private:
+  ContainerStore& containers_;
+  std::string name_;
+  bool kept_ = false;
+};
+
+/// The part that blocks: row and layer reference in one commit, then the directories.
+void store_container(EngineState& state, const ContainerRecord& record) {
+  const std::string owner = "container:" + record.id;
+  state.database->transaction([&](Connection&) {
+    ContainerStore::insert_row(*state.database, record);
+    if (!record.chain_id.empty()) state.layers->retain(Digest::parse(record.chain_id), owner);
+  });
+  try {
+    failpoint("create.directories");
+    state.container_layers->create(record.id);
+  } catch (...) {  // nothing of it may stay
+    state.container_layers->remove(record.id);
+    state.database->transaction([&](Connection&) {
+      ContainerStore::delete_row(*state.database, record.id);
+      state.layers->release_owner(owner);
+    });
+    throw;
+  }
+}
+
+}  // namespace
+
+awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateRequest request, CreateOptions options) {
+  EngineState& state = *state_;
+  Trace trace("create");
+  ContainerRecord record;
+  record.config = static_cast<api::ContainerConfig&>(request);
+  record.host_config = request.host_config;
+  if (!options.name.empty()) options.name = check_name(options.name);
+  check_config(record.config);
+  check_endpoints(request, options);
+  if (!record.config.image.empty()) {
+    const std::string name = record.config.image;
+    const image::Image image = co_await blocking(state.disk_pool, [&] { return state.images->get(name); });
+    check_platform(image, name, options.platform);
+    record.image_id = image.id.text();
+    record.chain_id = image.chain_id.text();
+    merge_image_config(record.config, image.config());
+  }
+  trace.mark("image");
+  set_program(record);
+  api::ContainerCreateResponse response;
+  response.warnings = check_host_config(record.host_config, record.config, state.options, state.facts);
+  set_masks(record.host_config);
+  const std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);
+  refuse_unbuilt_mounts(mounts);
+  plan_capabilities(record.host_config);
+
+  record.id = make_random_id();
+  record.created = to_unix_nanoseconds(now());
+  const bool own_hostname = record.host_config.uts_mode != "host" && record.host_config.network_mode != "host" &&
+                            !record.host_config.network_mode.starts_with("container:");
+  if (record.config.hostname.empty()) {
+    record.config.hostname = own_hostname ? record.id.substr(0, 12) : state.facts.host_name;
+  }
+  for (const std::string_view prefix : {"network_mode", "pid_mode", "ipc_mode"}) {
+    std::string& mode = prefix == "network_mode" ? record.host_config.network_mode
+                        : prefix == "pid_mode"   ? record.host_config.pid_mode
+                                                 : record.host_config.ipc_mode;
+    if (!mode.starts_with("container:")) continue;
+    try {
+      mode = "container:" + state.containers.get(mode.substr(10))->id();
+    } catch (const Error& e) {
+      throw Error(ErrorKind::invalid_argument, e.message());  // 404 is for a missing image alone (WIRE 12)
+    }
+  }
+  for (auto& [name, settings] : request.networking_config.endpoints_config) {
+    record.endpoint_settings[name == "default" ? "bridge" : name] = settings;
+  }
+  record.name =
+      options.name.empty()
+          ? generate_name(record.id, [&](const std::string& name) { return state.containers.is_name_taken(name); })
+          : options.name;
+  NameReservation name(state.containers, record.name, record.id);
+  trace.mark("check");
+  co_await blocking(state.database_pool, [&] {
+    check_bind_sources(mounts);
+    store_container(state, record);
+  });
+  trace.mark("store");
+  const auto container = std::make_shared<Container>(state.io);
+  container->record = std::move(record);
+  state.containers.add(container);
+  name.keep();
+  publish(state, *container, "create");
+  state.traces.record(trace);
+  response.id = container->id();
+  co_return response;
+}
+
+}  // namespace mydocker::engine

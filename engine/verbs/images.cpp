@@ -1,0 +1,323 @@
+#include <fnmatch.h>
+#include <unistd.h>
+#include <algorithm>
+
+#include "engine/engine.h"
+#include "engine/engine_state.h"
+#include "engine/list_filters.h"
+#include "engine/pipe_download.h"
+#include "engine/progress_channel.h"
+#include "image/archive.h"
+#include "image/pull.h"
+#include "image/reference.h"
+
+/// Images (WIRE 19-21). The work is image's; here it meets the API and the events.
+namespace mydocker::engine {
+namespace {
+
+image::RegistryAuth to_registry_auth(const api::AuthConfig& auth) {
+  return image::RegistryAuth{.username = auth.username,
+                             .password = auth.password,
+                             .identity_token = auth.identity_token,
+                             .registry_token = auth.registry_token,
+                             .server_address = auth.server_address};
+}
+
+std::vector<image::ImageUse> list_uses(const EngineState& state) {
+  std::vector<image::ImageUse> uses;
+  for (const ContainerPtr& container : state.containers.list()) {
+    if (container->record.image_id.empty()) continue;
+    uses.push_back({container->id(), Digest::parse(container->record.image_id), is_alive(container->state)});
+  }
+  return uses;
+}
+
+void publish_image(EngineState& state, std::string action, const std::string& id, const std::string& name) {
+  state.events.publish("image", std::move(action), id, {{"name", name}});
+}
+
+api::HealthConfig to_api_health(const image::HealthConfig& health) {
+  api::HealthConfig out;
+  if (health.test) out.test = *health.test;
+  out.interval_ns = health.interval;
+  out.timeout_ns = health.timeout;
+  out.start_period_ns = health.start_period;
+  out.start_interval_ns = health.start_interval;
+  out.retries = health.retries;
+  return out;
+}
+
+template <typename Target, typename Source>
+std::optional<Target> convert(const std::optional<Source>& source) {
+  return source ? std::optional<Target>(Target(*source)) : std::nullopt;
+}
+
+api::ImageConfig to_api_config(const image::ImageConfig& config) {
+  api::ImageConfig out;
+  out.user = config.user;
+  out.exposed_ports = config.exposed_ports;
+  out.env = config.env;
+  out.cmd = convert<api::CommandLine>(config.cmd);
+  if (config.healthcheck) out.healthcheck = to_api_health(*config.healthcheck);
+  out.args_escaped = config.args_escaped;
+  if (!config.volumes.empty()) out.volumes = config.volumes;
+  out.working_dir = config.working_dir;
+  out.entrypoint = convert<api::CommandLine>(config.entrypoint);
+  out.on_build = config.on_build;
+  out.labels = config.labels;
+  out.stop_signal = config.stop_signal;
+  if (config.shell) out.shell = api::CommandLine(*config.shell);
+  return out;
+}
+
+bool matches_reference(const image::Image& image, const std::vector<std::string>& patterns) {
+  return std::any_of(image.repo_tags.begin(), image.repo_tags.end(), [&](const std::string& tag) {
+    const std::string repository = tag.substr(0, tag.rfind(':'));
+    return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+      return ::fnmatch(pattern.c_str(), tag.c_str(), FNM_PATHNAME) == 0 ||
+             ::fnmatch(pattern.c_str(), repository.c_str(), FNM_PATHNAME) == 0;
+    });
+  });
+}
+
+bool parse_bool_filter(const std::string& key, const std::vector<std::string>& values) {
+  bool yes = false;
+  bool no = false;
+  for (std::string value : values) {
+    std::transform(value.begin(), value.end(), value.begin(),
+                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+    if (value == "1" || value == "true") {
+      yes = true;
+    } else if (value == "0" || value == "false") {
+      no = true;
+    } else {
+      throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "=", value, "'"));
+    }
+  }
+  if (yes == no) throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "'"));
+  return yes;
+}
+
+/// The filters of the image list, bound to the images they name. Blocks.
+struct ImageFilter {
+  ImageFilter(const Filters& filters, const image::ImageStore& images) {
+    for (const auto& [key, values] : filters) {
+      if (values.empty()) continue;
+      if (key == "dangling") {
+        dangling = parse_bool_filter(key, values);
+      } else if (key == "label") {
+        labels = values;
+      } else if (key == "reference") {
+        references = values;
+      } else if (key == "before") {
+        before = images.get(values.front()).created;
+      } else if (key == "since") {
+        since = images.get(values.front()).created;
+      } else if (key == "until") {
+        until = parse_until(values.front());
+      } else {
+        throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "'"));
+      }
+    }
+  }
+
+  static Timestamp parse_until(const std::string& text) {
+    if (const auto duration = parse_go_duration(text)) return now() - *duration;
+    if (const auto time = parse_rfc3339(text)) return *time;
+    return parse_unix_timestamp(text);
+  }
+
+  bool accepts(const image::Image& image) const {
+    if (dangling && *dangling != image.repo_tags.empty()) return false;
+    if (!labels.empty() && !has_labels(image.config().labels.value_or(api::StringMap{}), labels)) return false;
+    if (!references.empty() && !matches_reference(image, references)) return false;
+    if (before && image.created >= *before) return false;
+    if (since && image.created <= *since) return false;
+    return !until || image.created <= *until;
+  }
+
+  std::optional<bool> dangling;
+  std::vector<std::string> labels;
+  std::vector<std::string> references;
+  std::optional<Timestamp> before;
+  std::optional<Timestamp> since;
+  std::optional<Timestamp> until;
+};
+
+api::ImageSummary to_summary(const image::Image& image, int api_minor) {
+  constexpr int dangling_as_none_below = 43;
+  constexpr int virtual_size_below = 44;
+  api::ImageSummary out;
+  out.id = image.id.text();
+  out.created_s = to_unix_seconds(image.created);
+  out.labels = image.config().labels;
+  out.parent_id = image.parent.text();
+  out.repo_digests = image.repo_digests;
+  out.repo_tags = image.repo_tags;
+  out.size_bytes = image.size_bytes;
+  if (api_minor < dangling_as_none_below && image.dangling()) {
+    out.repo_tags = {"<none>:<none>"};
+    out.repo_digests = {"<none>@<none>"};
+  }
+  if (api_minor < virtual_size_below) out.virtual_size_bytes = image.size_bytes;
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<ProgressStream> Engine::pull(PullRequest request) {
+  EngineState& state = *state_;
+  image::PullRequest wanted;
+  wanted.reference = image::Reference::parse(request.from_image, request.tag);
+  wanted.all_tags = wanted.reference.tag().empty() && wanted.reference.digest().empty();
+  wanted.platform = request.platform;
+  wanted.auth = to_registry_auth(request.auth);
+  const std::string name = wanted.reference.familiar();
+  return start_progress(
+      state,
+      [&state, wanted](const image::ProgressSink& sink, std::stop_token stop) {
+        state.puller->pull(wanted, sink, std::move(stop));
+      },
+      [&state, name] { publish_image(state, "pull", name, name); });
+}
+
+std::unique_ptr<ProgressStream> Engine::load(UniqueFd body, bool quiet) {
+  EngineState& state = *state_;
+  const auto input = std::make_shared<UniqueFd>(std::move(body));
+  const auto loaded = std::make_shared<std::vector<image::LoadedImage>>();
+  const image::LoadOptions options{.tmp_dir = state.paths.tmp(), .platform = "", .quiet = quiet};
+  return start_progress(
+      state,
+      [&state, input, loaded, options](const image::ProgressSink& sink, std::stop_token stop) {
+        *loaded = image::load_archive(*state.images, options, input->get(), sink, std::move(stop));
+        input->reset();
+      },
+      [&state, loaded] {
+        for (const image::LoadedImage& image : *loaded) {
+          publish_image(state, "load", image.id.text(), image.names.empty() ? image.id.text() : image.names.front());
+        }
+      });
+}
+
+std::unique_ptr<ProgressStream> Engine::import(UniqueFd body, ImportRequest request) {
+  EngineState& state = *state_;
+  if (request.source != "-") {
+    throw Error(ErrorKind::not_implemented,
+                "importing from a URL is not implemented yet: send the archive as the body");
+  }
+  image::ImportOptions options;
+  if (!request.repository.empty()) options.reference = image::Reference::parse(request.repository, request.tag);
+  options.changes = std::move(request.changes);
+  options.message = std::move(request.message);
+  options.platform = std::move(request.platform);
+  const auto input = std::make_shared<UniqueFd>(std::move(body));
+  const auto made = std::make_shared<std::string>();
+  return start_progress(
+      state,
+      [&state, input, options, made](const image::ProgressSink& sink, std::stop_token stop) {
+        *made = image::import_archive(*state.images, options, input->get(), sink, std::move(stop)).id.text();
+        input->reset();
+      },
+      [&state, made] { publish_image(state, "import", *made, *made); });
+}
+
+awaitable<std::unique_ptr<Download>> Engine::save(std::vector<std::string> names) {
+  EngineState& state = *state_;
+  auto plan = std::make_shared<image::SavePlan>(
+      co_await blocking(state.disk_pool, [&] { return image::plan_save(*state.images, names); }));
+  for (const image::SavePlan::Entry& entry : plan->entries) {
+    publish_image(state, "save", entry.image.id.text(), entry.image.id.text());
+  }
+  co_return start_download(state, [&state, plan](int out) { image::save_archive(*state.images, *plan, out); });
+}
+
+awaitable<std::vector<api::ImageSummary>> Engine::list_images(ImageListOptions options) {
+  EngineState& state = *state_;
+  std::map<std::string, std::int64_t> containers;
+  for (const ContainerPtr& container : state.containers.list()) ++containers[container->record.image_id];
+  constexpr int counts_containers_since = 51;
+  co_return co_await blocking(state.disk_pool, [&] {
+    const ImageFilter filter(options.filters, *state.images);
+    std::vector<api::ImageSummary> out;
+    for (const image::Image& image : state.images->list()) {
+      if (!filter.accepts(image)) continue;
+      if (!options.all && image.repo_tags.empty() && !state.images->children(image.id).empty()) continue;
+      api::ImageSummary summary = to_summary(image, options.api_minor);
+      if (options.api_minor >= counts_containers_since) summary.containers = containers[summary.id];
+      if (options.shared_size) summary.shared_size_bytes = 0;
+      out.push_back(std::move(summary));
+    }
+    return out;
+  });
+}
+
+awaitable<api::ImageInspect> Engine::inspect_image(std::string name, int api_minor) {
+  EngineState& state = *state_;
+  const image::Image image = co_await blocking(state.disk_pool, [&] { return state.images->get(name); });
+  const image::ImageDocument& document = *image.document;
+  api::ImageInspect out;
+  out.id = image.id.text();
+  out.repo_tags = image.repo_tags;
+  out.repo_digests = image.repo_digests;
+  out.parent = image.parent.text();
+  out.comment = document.comment;
+  out.created = image.created;
+  out.docker_version = document.docker_version;
+  out.author = document.author;
+  out.config = to_api_config(document.config);
+  out.architecture = document.architecture;
+  out.variant = document.variant;
+  out.os = document.os;
+  out.os_version = document.os_version;
+  out.size_bytes = image.size_bytes;
+  if (constexpr int virtual_size_below = 44; api_minor < virtual_size_below) out.virtual_size_bytes = image.size_bytes;
+  out.graph_driver.name = "overlay2";
+  out.graph_driver.data = api::StringMap{};
+  for (const Digest& diff_id : image.diff_ids) out.root_fs.layers.push_back(diff_id.text());
+  out.metadata.last_tag_time = image.last_tagged;
+  co_return out;
+}
+
+awaitable<std::vector<api::HistoryItem>> Engine::image_history(std::string name) {
+  EngineState& state = *state_;
+  const std::vector<image::HistoryItem> items =
+      co_await blocking(state.disk_pool, [&] { return state.images->history(name); });
+  std::vector<api::HistoryItem> out;
+  for (const image::HistoryItem& item : items) {
+    api::HistoryItem line;
+    line.id = item.id;
+    line.created_s = to_unix_seconds(item.created);
+    line.created_by = item.created_by;
+    line.comment = item.comment;
+    line.size_bytes = item.size_bytes;
+    if (!item.tags.empty()) line.tags = item.tags;
+    out.push_back(std::move(line));
+  }
+  co_return out;
+}
+
+awaitable<void> Engine::tag_image(std::string name, std::string repository, std::string tag) {
+  EngineState& state = *state_;
+  const image::Reference target = image::Reference::parse(repository, tag).with_default_tag();
+  const image::Image image = co_await blocking(state.disk_pool, [&] { return state.images->tag(name, target); });
+  publish_image(state, "tag", image.id.text(), target.familiar());
+}
+
+awaitable<std::vector<api::DeleteItem>> Engine::remove_image(std::string name, bool force, bool no_prune) {
+  EngineState& state = *state_;
+  const std::vector<image::ImageUse> uses = list_uses(state);
+  const image::RemoveOptions options{.force = force, .noprune = no_prune};
+  const std::vector<image::DeletedItem> items =
+      co_await blocking(state.disk_pool, [&] { return state.images->remove(name, options, uses); });
+  std::vector<api::DeleteItem> out;
+  for (const image::DeletedItem& item : items) {
+    out.push_back(api::DeleteItem{item.untagged, item.deleted});
+    if (!item.untagged.empty()) publish_image(state, "untag", item.untagged, item.untagged);
+  }
+  for (const image::DeletedItem& item : items) {
+    if (!item.deleted.empty()) publish_image(state, "delete", item.deleted, item.deleted);
+  }
+  co_return out;
+}
+
+}  // namespace mydocker::engine

@@ -1,0 +1,102 @@
+#include <charconv>
+
+#include "engine/engine.h"
+#include "engine/engine_state.h"
+#include "engine/lifecycle.h"
+#include "engine/log_reader.h"
+
+/// ContainerLogs (WIRE 9).
+namespace mydocker::engine {
+namespace {
+
+std::int64_t parse_tail(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size() && value >= 0 ? value : -1;
+}
+
+class LogBytes : public ByteStream {
+ public:
+  LogBytes(EngineState& state, ContainerPtr container, const std::string& path, const LogReadOptions& options)
+      : container_(std::move(container)),
+        follows_(options.follow),
+        exits_before_(container_->exits),
+        until_(options.until) {
+    if (follows_) subscription_ = state.log_watcher.subscribe(path, [this] { on_growth(); });
+    reader_.emplace(path, options);
+  }
+
+  awaitable<std::optional<std::string>> next() override {
+    for (;;) {
+      // The log of an ended container is complete: whether it has ended must be known before reading.
+      if (follows_ && has_ended()) reader_->stop_following();
+      const std::uint64_t growth = growth_;
+      std::string out;
+      const LogReadState status = reader_->read_some(out);
+      if (!out.empty()) co_return out;
+      if (status == LogReadState::finished) co_return std::nullopt;
+      if (status == LogReadState::waiting && growth == growth_) co_await wait_for_more();
+    }
+  }
+
+ private:
+  /// Growth and end wake the same signal, so that one wait sees both.
+  void on_growth() {
+    ++growth_;
+    container_->changed.notify_all();
+  }
+
+  /// The log is complete once the exit was seen; a restarted container's reading ends as well.
+  bool has_ended() const {
+    return container_->removed || container_->exits != exits_before_ || !derive_flags(container_->state).running;
+  }
+
+  awaitable<void> wait_for_more() {
+    if (until_ == Timestamp{}) {
+      co_await container_->changed.wait();
+    } else if (const auto left = until_ - now(); left > std::chrono::nanoseconds(0)) {
+      co_await container_->changed.wait_for(left);
+    } else {
+      reader_->stop_following();
+    }
+  }
+
+  ContainerPtr container_;
+  bool follows_;
+  std::uint64_t exits_before_;
+  Timestamp until_;
+  std::uint64_t growth_ = 0;
+  LogWatcher::Subscription subscription_;
+  std::optional<LogReader> reader_;
+};
+
+}  // namespace
+
+awaitable<LogStream> Engine::logs(std::string id, LogsOptions options) {
+  EngineState& state = *state_;
+  const ContainerPtr container = state.containers.get(id);
+  if (!options.stdout_ && !options.stderr_) {
+    throw Error(ErrorKind::invalid_argument, "must specify at least one of 'stdout' or 'stderr'");
+  }
+  check_allowed(Verb::logs, container->state, container->id(), container->name());
+  if (container->record.host_config.log_config.type == "none") {
+    throw Error(ErrorKind::not_implemented, "configured logging driver does not support reading");
+  }
+  LogReadOptions read;
+  read.want_stdout = options.stdout_;
+  read.want_stderr = options.stderr_;
+  read.follow = options.follow;
+  read.timestamps = options.timestamps;
+  read.details = options.details;
+  read.framed = !container->record.config.tty;
+  read.tail = parse_tail(options.tail);
+  read.since = parse_unix_timestamp(options.since);
+  read.until = parse_unix_timestamp(options.until);
+  const std::string path = state.paths.container(container->id()) + "/" + container->id() + "-json.log";
+  LogStream stream;
+  stream.framed = read.framed;
+  stream.bytes = std::make_unique<LogBytes>(state, container, path, read);
+  co_return stream;
+}
+
+}  // namespace mydocker::engine

@@ -10,6 +10,7 @@
 #include "engine/base/sys.h"
 #include "image/archive.h"
 #include "image/layer_fetch.h"
+#include "image/layer_hold.h"
 #include "image/limits.h"
 #include "image/registry_client.h"
 #include "storage/layer_store.h"
@@ -20,27 +21,6 @@ namespace {
 
 constexpr std::string_view hub_name = "docker.io";
 constexpr std::string_view hub_endpoint = "registry-1.docker.io";
-
-/// Holds layers for a pull that is under way; gives them back, whatever happens.
-class LayerHold {
- public:
-  explicit LayerHold(storage::LayerStore& layers) : layers_(layers), owner_(concat("pull:", random_hex(16))) {}
-  ~LayerHold() {
-    try {
-      layers_.release_owner(owner_);
-    } catch (const Error& error) {  // the next recover() drops such owners
-      log::warn("releasing the layers of a pull failed", {{"error", error.message()}});
-    }
-  }
-  LayerHold(const LayerHold&) = delete;
-  LayerHold& operator=(const LayerHold&) = delete;
-
-  const std::string& owner() const { return owner_; }
-
- private:
-  storage::LayerStore& layers_;
-  std::string owner_;
-};
 
 ProgressMessage status_line(std::string text, std::string id = "") {
   ProgressMessage out;

@@ -34,8 +34,10 @@ struct Header {
   }
 };
 
-void write_header(int fd, const std::string& name, char type, unsigned mode, std::int64_t size,
-                  const std::string& link = "") {
+}  // namespace
+
+void TarWriter::write_header(const std::string& name, char type, unsigned mode, std::int64_t size,
+                             const std::string& link) {
   if (name.size() > 100 || link.size() > 100) throw Error(ErrorKind::internal, concat("tar name is too long: ", name));
   Header header;
   header.put(0, name);
@@ -43,7 +45,7 @@ void write_header(int fd, const std::string& name, char type, unsigned mode, std
   header.put_octal(108, 8, 0);
   header.put_octal(116, 8, 0);
   header.put_size(size);
-  header.put_octal(136, 12, 0);
+  header.put_octal(136, 12, static_cast<std::uint64_t>(time_));
   header.put(148, "        ");
   header.bytes[156] = type;
   header.put(157, link);
@@ -54,20 +56,14 @@ void write_header(int fd, const std::string& name, char type, unsigned mode, std
                                        [](unsigned total, char c) { return total + static_cast<unsigned char>(c); });
   header.put_octal(148, 7, sum);
   header.bytes[154] = '\0';
-  write_all(fd, {header.bytes.data(), header.bytes.size()});
+  write_all(fd_, {header.bytes.data(), header.bytes.size()});
 }
 
-}  // namespace
-
-void TarWriter::add_directory(const std::string& name) { add_directory(name, 0755); }
-
-void TarWriter::add_directory(const std::string& name, unsigned mode) { write_header(fd_, name, '5', mode, 0); }
+void TarWriter::add_directory(const std::string& name, unsigned mode) { write_header(name, '5', mode, 0); }
 
 void TarWriter::add_symlink(const std::string& name, const std::string& target) {
-  write_header(fd_, name, '2', 0777, 0, target);
+  write_header(name, '2', 0777, 0, target);
 }
-
-void TarWriter::add_file(const std::string& name, std::string_view content) { add_file(name, content, 0644); }
 
 void TarWriter::add_file(const std::string& name, std::string_view content, unsigned mode) {
   begin_file(name, static_cast<std::int64_t>(content.size()), mode);
@@ -76,7 +72,7 @@ void TarWriter::add_file(const std::string& name, std::string_view content, unsi
 }
 
 void TarWriter::begin_file(const std::string& name, std::int64_t size, unsigned mode) {
-  write_header(fd_, name, '0', mode, size);
+  write_header(name, '0', mode, size);
   open_size_ = size;
 }
 

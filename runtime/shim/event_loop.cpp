@@ -1,5 +1,6 @@
 #include "runtime/shim/event_loop.h"
 
+#include <malloc.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
@@ -13,7 +14,8 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 constexpr std::size_t scratch_size = 65536;
-}
+constexpr milliseconds memory_delay(2000);
+}  // namespace
 
 EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (!epoll_) throw sys_error("epoll_create1");
@@ -39,7 +41,17 @@ EventLoop::TimerId EventLoop::after(milliseconds delay, std::function<void()> ac
 
 std::span<char> EventLoop::scratch() {
   if (!scratch_) scratch_.reset(new char[scratch_size]);  // not zeroed: pages that no read fills are never touched
+  give_back_memory_later();
   return {scratch_.get(), scratch_size};
+}
+
+void EventLoop::give_back_memory_later() {
+  if (std::exchange(memory_timer_set_, true)) return;
+  after(memory_delay, [this] {
+    memory_timer_set_ = false;
+    scratch_.reset();
+    ::malloc_trim(0);
+  });
 }
 
 void EventLoop::run() {

@@ -41,10 +41,10 @@ class EventLoop {
   /// Runs `action` before the next wait: for what must not happen inside the caller, such as destroying it.
   void defer(std::function<void()> action) { deferred_.push_back(std::move(action)); }
 
-  /// 64 KiB to read into, for one handler at a time; made when first needed.
+  /// 64 KiB to read into, for one handler at a time; made when first needed and given back later.
   std::span<char> scratch();
-  /// Gives that memory back: a shim lives long and is mostly idle.
-  void release_scratch() noexcept { scratch_.reset(); }
+  /// In a few seconds memory that is not used any more goes back to the kernel: a shim lives long and is mostly idle.
+  void give_back_memory_later();
 
   /// Until stop().
   void run();
@@ -62,6 +62,7 @@ class EventLoop {
   std::map<TimerId, std::function<void()>> timers_;
   std::vector<std::function<void()>> deferred_;
   std::unique_ptr<char[]> scratch_;
+  bool memory_timer_set_ = false;
 };
 
 }  // namespace mydocker::shim

@@ -142,8 +142,8 @@ void StreamHub::resize(std::uint16_t height, std::uint16_t width) {
 
 void StreamHub::attach(runtime::StreamChoice choice, UniqueFd client) {
   if (closing_) throw Error(ErrorKind::conflict, "the process has ended");
-  auto owned = std::make_unique<AttachClient>(loop_, static_cast<AttachClient::Owner&>(*this), std::move(choice), std::move(client), options_.tty,
-                                              options_.backlog_directory);
+  auto owned = std::make_unique<AttachClient>(loop_, static_cast<AttachClient::Owner&>(*this), std::move(choice),
+                                              std::move(client), options_.tty, options_.backlog_directory);
   AttachClient& added = *owned;
   clients_.push_back({.client = std::move(owned), .sent_before = 0, .progress_at = Clock::now()});
   added.set_input_paused(!stdin_.has_room());

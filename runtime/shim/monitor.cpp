@@ -1,0 +1,270 @@
+#include "runtime/shim/monitor.h"
+
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "engine/base/atomic_file.h"
+#include "engine/base/failpoint.h"
+#include "engine/base/log.h"
+#include "engine/base/sys.h"
+#include "engine/base/time.h"
+
+namespace mydocker::shim {
+namespace {
+
+using runtime::ShimEvent;
+using std::chrono::milliseconds;
+
+/// Writers that PID 1 left behind (host pid namespace, descriptors passed on) keep the output open no longer.
+constexpr milliseconds output_grace(2500);
+
+ShimEvent make_event(std::string type) {
+  ShimEvent event;
+  event.type = std::move(type);
+  return event;
+}
+
+}  // namespace
+
+/// Passes on what the kernel's OOM killer did.
+class Monitor::OomHandler final : public FdHandler {
+ public:
+  OomHandler(Monitor& monitor, runtime::OomWatch watch) : monitor_(monitor), watch_(std::move(watch)) {
+    monitor_.loop_.watch(watch_.fd(), EPOLLIN, *this);
+  }
+  ~OomHandler() { monitor_.loop_.forget(watch_.fd()); }
+  OomHandler(const OomHandler&) = delete;
+  OomHandler& operator=(const OomHandler&) = delete;
+
+  void on_ready(std::uint32_t) override {
+    if (watch_.read()) monitor_.server_.publish(make_event("oom"));
+  }
+
+ private:
+  Monitor& monitor_;
+  runtime::OomWatch watch_;
+};
+
+Monitor::Monitor(EventLoop& loop, std::string shim_dir, UniqueFd listener, UniqueFd child_events,
+                 UniqueFd first_connection)
+    : loop_(loop),
+      shim_dir_(std::move(shim_dir)),
+      child_events_(std::move(child_events)),
+      server_(loop, *this, std::move(listener)) {
+  loop_.watch(child_events_.get(), EPOLLIN, *this);
+  if (first_connection) server_.add_connection(std::move(first_connection));
+}
+
+Monitor::~Monitor() { loop_.forget(child_events_.get()); }
+
+void Monitor::watch_oom() {
+  std::optional<runtime::OomWatch> watch = runtime::OomWatch::start(*cgroup_);
+  if (watch) oom_ = std::make_unique<OomHandler>(*this, std::move(*watch));
+}
+
+void Monitor::on_ready(std::uint32_t) {
+  std::array<signalfd_siginfo, 16> signals;
+  while (::read(child_events_.get(), signals.data(), sizeof signals) > 0) {
+  }
+  reap_children();
+}
+
+/// The one waitid for any child: as a subreaper the shim also inherits orphans (host pid namespace).
+void Monitor::reap_children() {
+  for (;;) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return;
+    const ExitStatus status = make_exit_status(info.si_code, info.si_status);
+    if (info.si_pid == task_.pid()) {
+      container_ended(status);
+      continue;
+    }
+    for (const auto& [id, session] : execs_) {
+      if (!session->running() || session->pid() != info.si_pid) continue;
+      ShimEvent event = make_event("exec_exit");
+      event.exec_id = id;
+      event.exit_code = status.shell_code();
+      const std::uint64_t sequence = server_.publish_until_acknowledged(std::move(event));
+      session->process_ended(status, sequence, server_.has_listeners());
+      break;
+    }
+  }
+}
+
+void Monitor::container_ended(ExitStatus status) {
+  if (state_ != State::running) return;
+  state_ = State::exited;
+  exit_ = runtime::ExitRecord{.exit_code = status.shell_code(),
+                              .signal = status.signal,
+                              .oom_killed = false,
+                              .pid = task_.pid(),
+                              .started_at_ns = started_at_ns_,
+                              .finished_at_ns = to_unix_nanoseconds(now())};
+  try {
+    if (cgroup_) exit_->oom_killed = cgroup_->oom_kill_count() > 0;
+    // With a pid namespace of its own the kernel has killed the rest before PID 1 could be reaped.
+    if (cgroup_ && !own_pid_namespace_) cgroup_->kill_all();
+  } catch (const Error& error) {
+    log::error("leftovers of the container", {{"container", config_.id}, {"error", error.message()}});
+  }
+  hub_->process_ended(output_grace);
+}
+
+void Monitor::on_drained() {
+  if (state_ == State::exited) announce_exit();
+}
+
+/// Record, event, and only then what takes time: whoever waits for the container need not wait for the kernel or disk.
+void Monitor::announce_exit() {
+  try {
+    failpoint("shim.exit_record");
+    replace_file(config_.exit_file, write_json(to_json(*exit_)));
+  } catch (const Error& error) {
+    log::error("exit record", {{"container", config_.id}, {"error", error.message()}});
+  }
+  ShimEvent event = make_event("exit");
+  event.exit_code = exit_->exit_code;
+  event.exit = exit_;
+  server_.publish(std::move(event));
+  hub_->close_clients();
+  loop_.defer([this] {
+    remove_cgroup();
+    server_.stop_listening();
+    ::unlink((shim_dir_ + "/socket").c_str());
+    held_.clear();
+    netns_.reset();
+    finished_ = true;
+    server_.publish(make_event("finished"));
+    try {
+      make_durable(config_.exit_file);
+    } catch (const Error& error) {
+      log::error("exit record", {{"container", config_.id}, {"error", error.message()}});
+    }
+    end_if_over();
+  });
+}
+
+void Monitor::remove_cgroup() {
+  oom_.reset();
+  if (!cgroup_) return;
+  try {
+    failpoint("shim.remove_cgroup");
+    if (!cgroup_->empty()) cgroup_->kill_all();
+    cgroup_->remove();
+  } catch (const Error& error) {
+    log::error("cgroup stays", {{"container", config_.id}, {"error", error.message()}});
+  }
+  cgroup_.reset();
+}
+
+/// Events are ended when no exec waits for an acknowledgement; the shim when no client has output to read.
+void Monitor::end_if_over() {
+  if (!finished_ || !execs_.empty()) return;
+  server_.close_events();
+  if (!hub_ || !hub_->has_clients()) loop_.stop();
+}
+
+/// Gives up before the start: nothing but the error is left.
+void Monitor::tear_down() {
+  task_ = runtime::Task();
+  if (hub_) {
+    hub_->process_ended(milliseconds(0));
+    hub_->close_clients();
+  }
+  remove_cgroup();
+  held_.clear();
+  netns_.reset();
+}
+
+void Monitor::leave_engine_cgroup() {
+  if (config_.shims_cgroup.empty() || state_ != State::running) return;
+  try {
+    runtime::Cgroup::create(config_.shims_cgroup).join(false);
+  } catch (const Error& error) {
+    log::warn("the shim stays in the engine's cgroup", {{"container", config_.id}, {"error", error.message()}});
+  }
+}
+
+runtime::ShimSnapshot Monitor::make_snapshot() {
+  runtime::ShimSnapshot out;
+  out.id = config_.id;
+  switch (state_) {
+    case State::fresh:
+      out.state = "new";
+      break;
+    case State::created:
+      out.state = "created";
+      break;
+    case State::running:
+      out.state = "running";
+      break;
+    case State::exited:
+      out.state = "exited";
+      break;
+  }
+  out.shim_pid = ::getpid();
+  out.pid = state_ == State::fresh ? 0 : task_.pid();
+  if (netns_) out.netns_path = concat("/proc/", ::getpid(), "/fd/", netns_.get());
+  out.started_at_ns = started_at_ns_;
+  out.exit = exit_;
+  for (const auto& [id, session] : execs_) {
+    out.execs.push_back(
+        {.exec_id = id, .pid = session->pid(), .running = session->running(), .exit_code = session->exit_code()});
+  }
+  return out;
+}
+
+void Monitor::on_acknowledged(std::uint64_t sequence) {
+  for (const auto& [id, session] : execs_) {
+    if (!session->running() && session->exit_sequence() == sequence) return session->acknowledged();
+  }
+}
+
+void Monitor::on_alone() {
+  // Nobody is left who could start it: as after a crash of the engine, it was never created.
+  if (state_ == State::running || state_ == State::exited) return;
+  tear_down();
+  loop_.stop();
+}
+
+void Monitor::on_detached(const std::string& session_id) {
+  ShimEvent event = make_event("detached");
+  event.session_id = session_id;
+  server_.publish(std::move(event));
+}
+
+void Monitor::on_client_closed(const std::string& session_id) {
+  ShimEvent event = make_event("attach_closed");
+  event.session_id = session_id;
+  server_.publish(std::move(event));
+}
+
+void Monitor::on_clients_gone() { end_if_over(); }
+
+void Monitor::on_exec_detached(const ExecSession& session, const std::string& session_id) {
+  ShimEvent event = make_event("detached");
+  event.exec_id = session.id();
+  event.session_id = session_id;
+  server_.publish(std::move(event));
+}
+
+void Monitor::on_exec_client_closed(const ExecSession& session, const std::string& session_id) {
+  ShimEvent event = make_event("attach_closed");
+  event.exec_id = session.id();
+  event.session_id = session_id;
+  server_.publish(std::move(event));
+}
+
+void Monitor::on_exec_over(const ExecSession& session) {
+  loop_.defer([this, id = session.id()] {
+    execs_.erase(id);
+    loop_.give_back_memory_later();
+    end_if_over();
+  });
+}
+
+}  // namespace mydocker::shim

@@ -1,0 +1,297 @@
+#include <unistd.h>
+
+#include <array>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/log.h"
+#include "engine/base/sys.h"
+#include "engine/base/time.h"
+#include "runtime/bundle.h"
+#include "runtime/shim/monitor.h"
+
+/// What engines ask of a container's shim: one member function a method, named as on the wire.
+namespace mydocker::shim {
+namespace {
+
+using runtime::ShimConfig;
+using runtime::ShimTiming;
+using std::chrono::milliseconds;
+
+constexpr std::size_t max_execs = 256;
+/// Late enough to be off every start's path, early enough to be there before the engine is restarted.
+constexpr milliseconds leave_cgroup_delay(500);
+
+std::vector<ShimTiming> make_timings(const Trace& trace) {
+  std::vector<ShimTiming> out;
+  for (const Trace::Phase& phase : trace.phases()) {
+    out.push_back({.phase = phase.name, .nanoseconds = phase.duration.count()});
+  }
+  return out;
+}
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.find_last_of('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+}
+
+ShimConfig read_config(const std::string& path) { return from_json<ShimConfig>(parse_json(read_file(path)), path); }
+
+runtime::TaskOptions make_task_options(const ShimConfig& config, const std::string& bundle) {
+  runtime::TaskOptions options;
+  options.id = config.id;
+  options.spec = runtime::read_bundle(bundle);
+  options.bundle = bundle;
+  options.overlay = config.rootfs;
+  options.user = config.user;
+  options.group_add = config.group_add;
+  options.resolve_home = config.resolve_home;
+  options.default_seccomp = config.default_seccomp;
+  options.requested_rlimits = config.requested_rlimits;
+  return options;
+}
+
+/// The parameters that are numbers or names.
+struct PlainParameters {
+  std::string exec_id;
+  int signal = 0;
+  std::uint16_t height = 0;
+  std::uint16_t width = 0;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("exec_id", &PlainParameters::exec_id), field("signal", &PlainParameters::signal),
+                      field("height", &PlainParameters::height), field("width", &PlainParameters::width));
+  }
+};
+
+PlainParameters read_plain(json::object& params) {
+  return from_json<PlainParameters>(json::value(std::move(params)), "params");
+}
+
+}  // namespace
+
+EngineServer::Answer Monitor::on_request(std::string_view method, json::object& params, std::vector<UniqueFd>& fds) {
+  struct Row {
+    std::string_view method;
+    Answer (Monitor::*function)(json::object&, std::vector<UniqueFd>&);
+  };
+  static constexpr std::array<Row, 13> rows{{
+      {"create", &Monitor::create},
+      {"start", &Monitor::start},
+      {"attach", &Monitor::attach},
+      {"exec", &Monitor::exec},
+      {"resize", &Monitor::resize},
+      {"exec_resize", &Monitor::exec_resize},
+      {"kill", &Monitor::kill},
+      {"exec_kill", &Monitor::exec_kill},
+      {"hold", &Monitor::hold},
+      {"pause", &Monitor::pause},
+      {"unpause", &Monitor::unpause},
+      {"snapshot", &Monitor::snapshot},
+      {"abandon", &Monitor::abandon},
+  }};
+  loop_.give_back_memory_later();
+  for (const Row& row : rows) {
+    if (row.method == method) return (this->*row.function)(params, fds);
+  }
+  throw Error(ErrorKind::not_implemented, concat("this shim knows no ", method));
+}
+
+EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
+  if (state_ != State::fresh) throw Error(ErrorKind::conflict, "the container was created already");
+  failpoint("shim.create");
+  Trace trace("create");
+  const std::string bundle = shim_dir_ + "/bundle";
+  config_ = read_config(bundle + "/shim.json");
+  runtime::TaskOptions options = make_task_options(config_, bundle);
+  const runtime::Namespace* pid_namespace = runtime::find_namespace(options.spec, "pid");
+  own_pid_namespace_ = pid_namespace != nullptr && pid_namespace->path.empty();
+  if (!config_.default_seccomp) seccomp_ = options.spec.linux.seccomp;
+  backlog_directory_ = parent_of(config_.exit_file);
+  trace.mark("shim.read");
+  try {
+    log_.emplace(config_.log);
+    if (!options.spec.linux.cgroups_path.empty()) {
+      cgroup_ = runtime::Cgroup::create(options.spec.linux.cgroups_path);
+      options.cgroup = &*cgroup_;
+      watch_oom();
+    }
+    trace.mark("shim.cgroup");
+    open_streams(std::move(options));
+  } catch (const Error&) {
+    tear_down();
+    throw;
+  }
+  trace.mark("shim.clone");
+  state_ = State::created;
+  netns_ = task_.netns();
+  loop_.defer([this] { finish_create(); });
+
+  json::object result{{"pid", task_.pid()}, {"shim_pid", ::getpid()}, {"timings", to_json(make_timings(trace))}};
+  if (netns_) result["netns_path"] = make_snapshot().netns_path;
+  return {.result = std::move(result), .fd = netns_.get()};
+}
+
+/// Makes the streams and, with their other ends, the task.
+void Monitor::open_streams(runtime::TaskOptions options) {
+  HubOptions hub;
+  hub.tty = config_.tty;
+  hub.open_stdin = config_.open_stdin;
+  hub.stdin_once = config_.stdin_once;
+  hub.backlog_directory = backlog_directory_;
+  hub_ = std::make_unique<StreamHub>(loop_, std::move(hub), static_cast<StreamHub::Listener&>(*this), &*log_);
+  options.spec.process.terminal = config_.tty;
+  if (config_.tty) {
+    if (config_.console_height != 0 || config_.console_width != 0) {
+      options.spec.process.console_size = {.height = config_.console_height, .width = config_.console_width};
+    }
+    task_ = runtime::Task::create(std::move(options));
+    return;
+  }
+  Pipe in;
+  if (config_.open_stdin) in = make_pipe();
+  Pipe out = make_pipe();
+  Pipe err = make_pipe();
+  options.stdio = {.in = in.read.get(), .out = out.write.get(), .err = err.write.get()};
+  task_ = runtime::Task::create(std::move(options));
+  hub_->open_pipes(std::move(in.write), std::move(out.read), std::move(err.read));
+}
+
+/// The second half of `create`, after its answer: the engine fills the netns meanwhile.
+void Monitor::finish_create() {
+  if (state_ != State::created) return;
+  try {
+    task_.wait_created();
+    failpoint("shim.created");
+    if (config_.tty) hub_->open_terminal(task_.take_console());
+  } catch (const Error&) {
+    create_error_ = std::current_exception();
+    tear_down();
+  }
+}
+
+EngineServer::Answer Monitor::start(json::object&, std::vector<UniqueFd>&) {
+  if (create_error_) std::rethrow_exception(create_error_);
+  if (state_ != State::created) throw Error(ErrorKind::conflict, "the container is not created or was started");
+  try {
+    failpoint("shim.start");
+    task_.start();
+  } catch (const Error&) {
+    create_error_ = std::current_exception();
+    tear_down();
+    throw;
+  }
+  task_.release();
+  state_ = State::running;
+  started_at_ns_ = to_unix_nanoseconds(now());
+  loop_.after(leave_cgroup_delay, [this] { leave_engine_cgroup(); });
+  return {.result = {{"pid", task_.pid()},
+                     {"started_at_ns", started_at_ns_},
+                     {"timings", to_json(make_timings(task_.trace()))}}};
+}
+
+EngineServer::Answer Monitor::attach(json::object& params, std::vector<UniqueFd>& fds) {
+  if (create_error_) std::rethrow_exception(create_error_);
+  if (state_ == State::fresh || state_ == State::exited) throw Error(ErrorKind::conflict, "the container has ended");
+  if (fds.size() != 1) throw Error(ErrorKind::invalid_argument, "attach needs one client");
+  if (!params.contains("streams")) throw Error(ErrorKind::invalid_argument, "attach needs streams");
+  hub_->attach(from_json<runtime::StreamChoice>(params["streams"], "streams"), std::move(fds.front()));
+  return {};
+}
+
+EngineServer::Answer Monitor::exec(json::object& params, std::vector<UniqueFd>& fds) {
+  require_running();
+  if (execs_.size() >= max_execs) throw Error(ErrorKind::conflict, "too many exec sessions in this container");
+  failpoint("shim.exec");
+  const auto request = from_json<runtime::ExecRequest>(json::value(std::move(params)), "exec");
+  if (execs_.contains(request.exec_id)) throw Error(ErrorKind::conflict, "this exec was started already");
+  runtime::ExecOptions options;
+  options.init_pidfd = task_.pidfd();
+  options.init_pid = task_.pid();
+  options.process = from_json<runtime::Process>(request.process, "process");
+  options.process.terminal = request.tty;
+  if (request.tty && (request.console_height != 0 || request.console_width != 0)) {
+    options.process.console_size = {.height = request.console_height, .width = request.console_width};
+  }
+  options.seccomp = seccomp_;
+  options.default_seccomp = config_.default_seccomp;
+  options.cgroup = cgroup_ ? &*cgroup_ : nullptr;
+  options.user = request.user;
+  options.group_add = request.group_add;
+  options.resolve_home = true;
+  options.requested_rlimits = config_.requested_rlimits;
+  UniqueFd client = fds.empty() ? UniqueFd() : std::move(fds.front());
+  auto session = std::make_unique<ExecSession>(loop_, static_cast<ExecSession::Listener&>(*this), request,
+                                               std::move(options), std::move(client), backlog_directory_);
+  const pid_t pid = session->pid();
+  execs_.emplace(request.exec_id, std::move(session));
+  return {.result = {{"pid", pid}}};
+}
+
+EngineServer::Answer Monitor::resize(json::object& params, std::vector<UniqueFd>&) {
+  const PlainParameters size = read_plain(params);
+  if (!hub_) throw Error(ErrorKind::conflict, "the container is not created");
+  hub_->resize(size.height, size.width);
+  return {};
+}
+
+EngineServer::Answer Monitor::exec_resize(json::object& params, std::vector<UniqueFd>&) {
+  const PlainParameters size = read_plain(params);
+  get_exec(size.exec_id).resize(size.height, size.width);
+  return {};
+}
+
+EngineServer::Answer Monitor::kill(json::object& params, std::vector<UniqueFd>&) {
+  const PlainParameters wanted = read_plain(params);
+  const bool alive = state_ == State::running || (state_ == State::created && task_.pidfd() >= 0);
+  return {.result = {{"delivered", alive && signal_pidfd(task_.pidfd(), wanted.signal)}}};
+}
+
+EngineServer::Answer Monitor::exec_kill(json::object& params, std::vector<UniqueFd>&) {
+  const PlainParameters wanted = read_plain(params);
+  return {.result = {{"delivered", get_exec(wanted.exec_id).kill(wanted.signal)}}};
+}
+
+EngineServer::Answer Monitor::hold(json::object&, std::vector<UniqueFd>& fds) {
+  if (create_error_) std::rethrow_exception(create_error_);
+  for (UniqueFd& fd : fds) held_.push_back(std::move(fd));
+  return {};
+}
+
+EngineServer::Answer Monitor::pause(json::object&, std::vector<UniqueFd>&) {
+  require_running();
+  if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
+  cgroup_->freeze();
+  return {};
+}
+
+EngineServer::Answer Monitor::unpause(json::object&, std::vector<UniqueFd>&) {
+  require_running();
+  if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
+  cgroup_->thaw();
+  return {};
+}
+
+EngineServer::Answer Monitor::snapshot(json::object&, std::vector<UniqueFd>&) {
+  return {.result = std::move(to_json(make_snapshot()).get_object())};
+}
+
+EngineServer::Answer Monitor::abandon(json::object&, std::vector<UniqueFd>&) {
+  if (state_ == State::running || state_ == State::exited) {
+    throw Error(ErrorKind::conflict, "the container was started already");
+  }
+  tear_down();
+  state_ = State::fresh;  // ends when the engine closes its connection
+  return {};
+}
+
+void Monitor::require_running() const {
+  if (state_ != State::running) throw Error(ErrorKind::conflict, concat("container ", config_.id, " is not running"));
+}
+
+ExecSession& Monitor::get_exec(const std::string& exec_id) {
+  const auto found = execs_.find(exec_id);
+  if (found == execs_.end()) throw Error(ErrorKind::not_found, concat("No such exec instance: ", exec_id));
+  return *found->second;
+}
+
+}  // namespace mydocker::shim

@@ -54,6 +54,7 @@ TarBytes& TarBytes::bytes(std::string_view bytes) {
 }
 
 TarBytes& TarBytes::file(std::string_view name, std::string_view content, std::uint64_t mode) {
+  if (name.size() > tar_field::name.length) gnu_long('L', name);
   RawHeader header = header_of(name, '0', mode);
   header.size = content.size();
   return raw(header, content);
@@ -62,12 +63,14 @@ TarBytes& TarBytes::file(std::string_view name, std::string_view content, std::u
 TarBytes& TarBytes::directory(std::string_view name, std::uint64_t mode) { return raw(header_of(name, '5', mode)); }
 
 TarBytes& TarBytes::symlink(std::string_view name, std::string_view target) {
+  if (target.size() > tar_field::link_name.length) gnu_long('K', target);
   RawHeader header = header_of(name, '2', 0777);
   header.link_name = target;
   return raw(header);
 }
 
 TarBytes& TarBytes::hard_link(std::string_view name, std::string_view target) {
+  if (target.size() > tar_field::link_name.length) gnu_long('K', target);
   RawHeader header = header_of(name, '1', 0644);
   header.link_name = target;
   return raw(header);

@@ -1,0 +1,167 @@
+// Hijacked attach connections: terminals, multiplexed streams, half-close, detach keys.
+
+#include <sys/socket.h>
+
+#include "engine/base/sys.h"
+#include "tests/support/daemon_test.h"
+
+namespace mydocker::test {
+namespace {
+
+class AttachTest : public DaemonTest {
+ protected:
+  HttpStream attach(const std::string& id, const std::string& query = "stream=1&stdin=1&stdout=1&stderr=1") {
+    return client().hijack("/containers/" + id + "/attach?" + query);
+  }
+  static json::object interactive() { return {{"OpenStdin", true}, {"StdinOnce", true}, {"AttachStdin", true}}; }
+};
+
+TEST_F(AttachTest, TheHandshakeIsImmediateAndExact) {
+  const std::string id = create();
+  HttpStream stream = attach(id);  // returns with the head, although the container has not been started
+  EXPECT_EQ(stream.head().status, 101);
+  EXPECT_EQ(stream.head().reason, "UPGRADED");
+  EXPECT_EQ(stream.head().header("content-type"), "application/vnd.docker.multiplexed-stream");
+  EXPECT_EQ(stream.head().header("upgrade"), "tcp");
+  EXPECT_FALSE(stream.head().headers.contains("content-length"));
+}
+
+TEST_F(AttachTest, WithoutUpgradeItIs200AndRaw) {
+  const std::string id = create({.command = {"/payload", "echo", "hello"}});
+  HttpStream stream = client().open("POST", "/containers/" + id + "/attach?stream=1&stdout=1&stderr=1");
+  EXPECT_EQ(stream.head().status, 200);
+  EXPECT_EQ(stream.head().header("content-type"), "application/vnd.docker.raw-stream");
+  start(id);
+  EXPECT_EQ(demultiplex(stream.read_to_end()).out, "hello\n");
+}
+
+TEST_F(AttachTest, AttachBeforeStartLosesNothing) {
+  const std::string id = create({.command = {"seq", "1", "100000"}});
+  HttpStream stream = attach(id, "stream=1&stdout=1&stderr=1");
+  start(id);
+  const Demultiplexed all = demultiplex(stream.read_to_end());
+  std::string expected;
+  for (int i = 1; i <= 100000; ++i) expected += concat(i, "\n");
+  EXPECT_EQ(all.out.size(), expected.size());
+  EXPECT_TRUE(all.out == expected);
+}
+
+TEST_F(AttachTest, StdoutAndStderrStayApart) {
+  const std::string id = create({.command = {"/payload", "both", "100"}});
+  HttpStream stream = attach(id);
+  start(id);
+  const Demultiplexed all = demultiplex(stream.read_to_end());
+  EXPECT_TRUE(all.out.starts_with("out 1\nout 2\n") && all.out.ends_with("out 100\n"));
+  EXPECT_TRUE(all.err.starts_with("err 1\nerr 2\n") && all.err.ends_with("err 100\n"));
+}
+
+TEST_F(AttachTest, StdinHalfCloseEndsTheInputAndKeepsTheOutput) {
+  const std::string id = create({.command = {"/payload", "cat"}, .extra = interactive()});
+  HttpStream stream = attach(id);
+  start(id);
+  stream.write("line one\nline two");
+  stream.shutdown_write();
+  const Demultiplexed all = demultiplex(stream.read_to_end());
+  EXPECT_EQ(all.out, "line one\nline two");
+  EXPECT_EQ(all.err, "end\n");
+  EXPECT_EQ(wait(id), 0);
+}
+
+TEST_F(AttachTest, ALargeInputGoesThroughUnchanged) {
+  const std::string id = create({.command = {"/payload", "cat"}, .extra = interactive()});
+  HttpStream stream = attach(id);
+  start(id);
+  std::string big;
+  for (int i = 0; i < 20000; ++i) big += concat("line ", i, "\n");
+  // More than the socket and the pipe hold together: both directions have to move at once.
+  std::string frames;
+  for (std::size_t i = 0; i < big.size(); i += 16384) {
+    stream.write(std::string_view(big).substr(i, 16384));
+    frames += stream.read_some();
+  }
+  stream.shutdown_write();
+  frames += stream.read_to_end();
+  EXPECT_TRUE(demultiplex(frames).out == big);
+}
+
+TEST_F(AttachTest, AClientsHalfCloseWithoutStdinIsNoDisconnect) {
+  const std::string id = create({.command = {"sh", "-c", "sleep 0.3; echo late"}});
+  HttpStream stream = attach(id, "stream=1&stdout=1&stderr=1");
+  stream.shutdown_write();
+  start(id);
+  EXPECT_EQ(demultiplex(stream.read_to_end()).out, "late\n");
+}
+
+TEST_F(AttachTest, BytesSentWithTheRequestAreInput) {
+  const std::string id = create({.command = {"/payload", "cat"}, .extra = interactive()});
+  const std::string request = concat("POST /containers/", id,
+                                     "/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\n"
+                                     "Connection: Upgrade\r\nContent-Length: 0\r\n\r\nearly bytes\n");
+  HttpStream stream(connect_unix(engine().socket(), SOCK_STREAM), request, std::chrono::seconds(10));
+  start(id);
+  stream.shutdown_write();
+  EXPECT_EQ(demultiplex(stream.read_to_end()).out, "early bytes\n");
+}
+
+TEST_F(AttachTest, ATerminalIsRawAndOneStream) {
+  json::object extra = interactive();
+  extra["Tty"] = true;
+  const std::string id = create({.command = {"/payload", "isatty"}, .extra = extra});
+  HttpStream stream = attach(id);
+  EXPECT_EQ(stream.head().header("content-type"), "application/vnd.docker.raw-stream");
+  start(id);
+  EXPECT_EQ(stream.read_to_end(), "1 1 1\r\n");
+}
+
+TEST_F(AttachTest, TheTerminalEchoesAndObeysControlC) {
+  json::object extra = interactive();
+  extra["Tty"] = true;
+  const std::string id = create({.command = {"sh", "-c", "stty -echo; echo ready; cat"}, .extra = extra});
+  HttpStream stream = attach(id);
+  start(id);
+  stream.read_until("ready");
+  stream.write("typed\r");
+  stream.read_until("typed");
+  stream.write("\x03");
+  EXPECT_EQ(wait(id), 130);
+}
+
+TEST_F(AttachTest, DetachKeysEndTheSessionAndNotTheContainer) {
+  json::object extra = interactive();
+  extra["Tty"] = true;
+  const std::string id = create({.command = {"sh"}, .extra = extra});
+  HttpStream stream = attach(id);
+  start(id);
+  stream.write("\x10\x11");
+  stream.read_to_end();
+  EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
+  const Response bad = client().post("/containers/" + id + "/attach?stream=1&detachKeys=zzz");
+  EXPECT_EQ(bad.status, 400);
+}
+
+TEST_F(AttachTest, SeveralClientsGetAllOutput) {
+  const std::string id = create({.command = {"seq", "1", "2000"}});
+  HttpStream first = attach(id, "stream=1&stdout=1");
+  HttpStream second = attach(id, "stream=1&stdout=1");
+  start(id);
+  const std::string out = demultiplex(first.read_to_end()).out;
+  EXPECT_TRUE(out.starts_with("1\n2\n") && out.ends_with("\n2000\n"));
+  EXPECT_EQ(demultiplex(second.read_to_end()).out, out);
+}
+
+TEST_F(AttachTest, AClientThatDoesNotReadBlocksNobody) {
+  const std::string id = create({.command = {"/payload", "spew", "30000000"}});
+  HttpStream stuck = attach(id, "stream=1&stdout=1");
+  start(id);
+  EXPECT_EQ(wait(id), 0);  // the container ends although its reader never read
+}
+
+TEST_F(AttachTest, AttachWithLogsReplaysFirst) {
+  const std::string id = run({.command = {"sh", "-c", "echo early; echo ready; /payload pause"}});
+  wait_ready(id);
+  HttpStream stream = attach(id, "stream=1&logs=1&stdout=1");
+  EXPECT_NO_THROW(stream.read_until("early"));
+}
+
+}  // namespace
+}  // namespace mydocker::test

@@ -1,0 +1,152 @@
+// Processes added to a running container.
+
+#include <algorithm>
+
+#include "tests/support/daemon_test.h"
+
+namespace mydocker::test {
+namespace {
+
+class ExecTest : public DaemonTest {};
+
+TEST_F(ExecTest, OutputAndExitCodeComeBack) {
+  const std::string id = run();
+  const Outcome outcome = exec(id, {"sh", "-c", "echo out; echo err >&2; exit 7"});
+  EXPECT_EQ(outcome.out, "out\n");
+  EXPECT_EQ(outcome.err, "err\n");
+  EXPECT_EQ(outcome.code, 7);
+}
+
+TEST_F(ExecTest, TheExitCodeIsVisibleWhenTheStreamEnds) {
+  const std::string id = run();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(exec(id, {"/payload", "exit", std::to_string(i)}).code, i);  // exec() checks
+}
+
+TEST_F(ExecTest, ItSharesTheContainersNamespacesAndLimits) {
+  const std::string id = run({.host = {{"NetworkMode", "none"}, {"PidsLimit", 50}}});
+  const Outcome main_ns = exec(id, {"readlink", "/proc/1/ns/mnt", "/proc/1/ns/pid", "/proc/1/ns/net", "/proc/1/ns/uts",
+                                    "/proc/1/ns/ipc", "/proc/1/ns/cgroup"});
+  const Outcome own_ns = exec(id, {"readlink", "/proc/self/ns/mnt", "/proc/self/ns/pid", "/proc/self/ns/net",
+                                   "/proc/self/ns/uts", "/proc/self/ns/ipc", "/proc/self/ns/cgroup"});
+  EXPECT_EQ(own_ns.out, main_ns.out);
+  const Outcome forks = exec(id, {"/payload", "forkbomb", "100"});
+  EXPECT_LT(std::stoi(forks.out.substr(5)), 50) << forks.out;
+}
+
+TEST_F(ExecTest, UserWorkdirAndEnvironmentAreTaken) {
+  const std::string id = run({.extra = {{"Env", json::array{"A=container", "B=container"}}}});
+  EXPECT_EQ(exec(id, {"/payload", "id"}, {{"User", "1000"}}).out, "uid 1000 gid 1000 groups 1000 2000\n");
+  EXPECT_EQ(exec(id, {"/payload", "pwd"}, {{"WorkingDir", "/tmp"}}).out, "/tmp\n");
+  const std::string env = exec(id, {"/payload", "env"}, {{"Env", json::array{"A=exec"}}}).out;
+  EXPECT_NE(env.find("A=exec\n"), std::string::npos) << env;
+  EXPECT_NE(env.find("B=container\n"), std::string::npos) << env;
+  EXPECT_NE(env.find("HOME=/root\n"), std::string::npos) << env;
+}
+
+TEST_F(ExecTest, ItHasTheContainersRestrictions) {
+  const std::string id = run();
+  const std::string main_caps = exec(id, {"sh", "-c", "grep -E '^(Cap|NoNew|Seccomp:)' /proc/1/status"}).out;
+  const std::string own_caps = exec(id, {"/payload", "caps"}).out;
+  EXPECT_EQ(own_caps, main_caps);
+  EXPECT_NE(own_caps.find("Seccomp:\t2"), std::string::npos) << own_caps;
+}
+
+TEST_F(ExecTest, OnlyTheThreeDescriptorsAreOpen) {
+  const std::string id = run();
+  const std::string fds = exec(id, {"/payload", "fds"}).out;
+  EXPECT_EQ(std::count(fds.begin(), fds.end(), '\n'), 3) << fds;
+}
+
+TEST_F(ExecTest, MissingProgramsAreToldInTheStream) {
+  const std::string id = run();
+  const Outcome missing = exec(id, {"nope"});
+  EXPECT_EQ(missing.code, 127);
+  EXPECT_NE(missing.out.find("exec: \"nope\": executable file not found in $PATH"), std::string::npos) << missing.out;
+  const Outcome directory = exec(id, {"/etc"});
+  EXPECT_EQ(directory.code, 126);
+}
+
+TEST_F(ExecTest, ADetachedFailureIsAnHttpError) {
+  const std::string id = run();
+  const Response created = client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"nope"}}});
+  ASSERT_EQ(created.status, 201);
+  const std::string exec_id = text(at(created.json(), "Id"));
+  const Response started = client().post("/exec/" + exec_id + "/start", json::object{{"Detach", true}});
+  EXPECT_EQ(started.status, 400) << started.body;
+}
+
+TEST_F(ExecTest, StdinIsForwardedAndHalfCloseEndsIt) {
+  const std::string id = run();
+  const Response created =
+      client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"/payload", "cat"}},
+                                                                {"AttachStdin", true},
+                                                                {"AttachStdout", true},
+                                                                {"AttachStderr", true}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  HttpStream stream = client().hijack("/exec/" + exec_id + "/start", "{}");
+  stream.write("through");
+  stream.shutdown_write();
+  EXPECT_EQ(demultiplex(stream.read_to_end()).out, "through");
+}
+
+TEST_F(ExecTest, ATerminalCanBeResized) {
+  const std::string id = run();
+  const Response created = client().post(
+      "/containers/" + id + "/exec",
+      json::object{{"Cmd", json::array{"/payload", "wait-winsize"}}, {"AttachStdout", true}, {"Tty", true}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  HttpStream stream = client().hijack("/exec/" + exec_id + "/start", R"({"Tty":true})");
+  stream.read_until("ready");
+  EXPECT_EQ(client().post("/exec/" + exec_id + "/resize?h=20&w=70").status, 200);
+  EXPECT_NO_THROW(stream.read_until("20 70"));
+}
+
+TEST_F(ExecTest, StartingTwiceIsAConflict) {
+  const std::string id = run();
+  const Response created = client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"true"}}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  EXPECT_EQ(client().post("/exec/" + exec_id + "/start", json::object{{"Detach", true}}).status, 200);
+  EXPECT_EQ(client().post("/exec/" + exec_id + "/start", json::object{{"Detach", true}}).status, 409);
+}
+
+TEST_F(ExecTest, UnknownOnesAre404AndStoppedContainersRefuse) {
+  EXPECT_EQ(client().get("/exec/nope/json").status, 404);
+  const std::string id = create();
+  const Response response = client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"true"}}});
+  EXPECT_EQ(response.status, 409);
+  EXPECT_NE(response.message().find("is not running"), std::string::npos);
+  const std::string running = run();
+  EXPECT_EQ(client().post("/containers/" + running + "/exec", json::object{{"Cmd", json::array{}}}).status, 400);
+}
+
+TEST_F(ExecTest, ItsDeathWithTheContainerIs137) {
+  const std::string id = run();
+  const Response created =
+      client().post("/containers/" + id + "/exec",
+                    json::object{{"Cmd", json::array{"/payload", "ignore-term"}}, {"AttachStdout", true}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  HttpStream stream = client().hijack("/exec/" + exec_id + "/start", "{}");
+  stream.read_until("ready");
+  EXPECT_EQ(client().post("/containers/" + id + "/kill").status, 204);
+  stream.read_to_end();
+  EXPECT_TRUE(eventually(
+      [&] { return at(client().get("/exec/" + exec_id + "/json").json(), "ExitCode") == json::value(137); }));
+}
+
+TEST_F(ExecTest, ManyAtOnceEachGetTheirOwnOutput) {
+  const std::string id = run();
+  std::vector<HttpStream> streams;
+  for (int i = 0; i < 20; ++i) {
+    const Response created = client().post(
+        "/containers/" + id + "/exec",
+        json::object{{"Cmd", json::array{"/payload", "echo", std::to_string(i)}}, {"AttachStdout", true}});
+    ASSERT_EQ(created.status, 201);
+    streams.push_back(client().hijack("/exec/" + text(at(created.json(), "Id")) + "/start", "{}"));
+  }
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_EQ(demultiplex(streams[static_cast<std::size_t>(i)].read_to_end()).out, concat(i, "\n"));
+  }
+}
+
+}  // namespace
+}  // namespace mydocker::test

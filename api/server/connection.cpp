@@ -155,6 +155,7 @@ awaitable<bool> Connection::wait_for_request() {
 
 /// Appends what the client sent; false at the end of its stream.
 awaitable<bool> Connection::read_input() {
+  if (input_ended_) co_return false;  // Asio waits for a new edge of epoll, which an ended stream never gives
   const std::size_t before = input_.size();
   input_.resize(before + read_size);
   error_code error;
@@ -162,6 +163,7 @@ awaitable<bool> Connection::read_input() {
                                                              asio::redirect_error(asio::use_awaitable, error));
   input_.resize(before + count);
   read_aborted_ = error == asio::error::operation_aborted;
+  input_ended_ = error && !read_aborted_;
   co_return !error && count > 0;
 }
 

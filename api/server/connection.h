@@ -86,6 +86,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   asio::steady_timer timer_;
   std::uint64_t timer_generation_ = 0;
   bool timed_out_ = false;
+  bool input_ended_ = false;
   bool read_aborted_ = false;  ///< the last read was cancelled, not ended by the client
   bool busy_ = false;
   bool stopping_ = false;

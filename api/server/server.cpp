@@ -108,7 +108,7 @@ void Server::State::serve(UniqueFd socket) {
   for (const std::shared_ptr<Connection>& connection : connections) of_user += connection->peer().uid == peer.uid;
   if (of_user >= limits.connections_per_user && !make_room(peer.uid)) {
     constexpr std::string_view reply =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 46\r\n"
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 48\r\n"
         "Connection: close\r\n\r\n{\"message\":\"too many connections of this user\"}\n";
     // The socket is fresh: the kernel has room for this. Who does not read it is not waited for.
     (void)::send(socket.get(), reply.data(), reply.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

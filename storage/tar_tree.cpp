@@ -342,7 +342,6 @@ void TarTree::make_hard_link(const TarPath& path, const TarEntry& entry) {
     parents_.clear();
   }
   if (::linkat(from.fd.get(), target.back().c_str(), to.fd.get(), leaf.c_str(), 0) != 0) {
-    if (errno == ENOENT) throw hostile(entry.name, "replaces the directory of its own target");
     throw sys_error("link ", child_path(to.path, leaf));
   }
 }

@@ -28,6 +28,7 @@ constexpr std::string_view create_tables = R"(
     diff_id TEXT NOT NULL,
     parent TEXT REFERENCES layers (chain_id),
     size_bytes INTEGER NOT NULL,
+    tar_bytes INTEGER NOT NULL,
     opaque_root INTEGER NOT NULL  -- overlayfs has no mark for it: lower_dirs() ends there
   ) STRICT;
   CREATE INDEX IF NOT EXISTS layers_by_parent ON layers (parent);
@@ -39,7 +40,8 @@ constexpr std::string_view create_tables = R"(
   CREATE INDEX IF NOT EXISTS layer_owners_by_owner ON layer_owners (owner);
 )";
 
-constexpr std::string_view columns = "SELECT chain_id, diff_id, parent, size_bytes, opaque_root FROM layers ";
+constexpr std::string_view columns =
+    "SELECT chain_id, diff_id, parent, size_bytes, tar_bytes, opaque_root FROM layers ";
 
 struct Row {
   Layer layer;
@@ -54,13 +56,13 @@ Row read_row(const Statement& statement) {
   row.layer.diff_id = Digest::parse(statement.text(1));
   row.layer.parent = digest_or_empty(statement.text(2));
   row.layer.size_bytes = statement.integer(3);
-  row.opaque_root = statement.integer(4) != 0;
+  row.layer.tar_bytes = statement.integer(4);
+  row.opaque_root = statement.integer(5) != 0;
   return row;
 }
 
 std::optional<Row> find_row(Connection& db, const Digest& chain_id) {
-  Statement statement =
-      db.prepare("SELECT chain_id, diff_id, parent, size_bytes, opaque_root FROM layers WHERE chain_id = ?");
+  Statement statement = db.prepare(concat(columns, "WHERE chain_id = ?"));
   statement.bind(chain_id.text());
   if (!statement.step()) return std::nullopt;
   return read_row(statement);
@@ -235,6 +237,7 @@ std::vector<Layer> LayerStore::Impl::commit(std::span<LayerWriter::Impl* const> 
     row.layer.parent = parent;
     row.layer.chain_id = parent = chain_id(parent, row.layer.diff_id);
     row.layer.size_bytes = writer->result.size_bytes;
+    row.layer.tar_bytes = static_cast<std::int64_t>(writer->bytes);
     row.opaque_root = writer->result.opaque_root;
     rows.push_back(std::move(row));
   }
@@ -267,10 +270,11 @@ std::vector<Layer> LayerStore::Impl::commit(std::span<LayerWriter::Impl* const> 
       if (!layer.parent.empty() && !find_row(db, layer.parent)) throw no_such_layer(layer.parent);
       if (is_new[i]) {
         Statement insert = db.prepare(
-            "INSERT INTO layers (chain_id, diff_id, parent, size_bytes, opaque_root) VALUES (?, ?, ?, ?, ?)");
+            "INSERT INTO layers (chain_id, diff_id, parent, size_bytes, tar_bytes, opaque_root) VALUES (?, ?, ?, ?, ?, "
+            "?)");
         insert.bind(layer.chain_id.text()).bind(layer.diff_id.text());
         layer.parent.empty() ? insert.bind_null() : insert.bind(layer.parent.text());
-        insert.bind(layer.size_bytes).bind(std::int64_t{rows[i].opaque_root}).step();
+        insert.bind(layer.size_bytes).bind(layer.tar_bytes).bind(std::int64_t{rows[i].opaque_root}).step();
       } else if (!find_row(db, layer.chain_id)) {
         throw no_such_layer(layer.chain_id);  // released meanwhile by its last owner
       }

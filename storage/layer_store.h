@@ -30,6 +30,7 @@ struct Layer {
   Digest diff_id;               ///< digest of the plain tar
   Digest parent;                ///< chain ID below; empty for a bottom layer
   std::int64_t size_bytes = 0;  ///< contents of its files, as `docker images` counts
+  std::int64_t tar_bytes = 0;   ///< length of the plain tar: what read_tar() writes
 };
 
 /// Chain ID of `diff_id` upon `parent` (which may be empty). Pure.

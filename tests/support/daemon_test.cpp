@@ -3,6 +3,8 @@
 #include <fcntl.h>
 
 #include <charconv>
+#include <cstdlib>
+#include <iostream>
 #include <thread>
 
 #include "engine/base/sys.h"
@@ -27,7 +29,9 @@ void DaemonTest::SetUp() {
 }
 
 void DaemonTest::TearDown() {
-  if (engine_ && engine_->running() && before_ && !HasFatalFailure()) expect_no_leaks();
+  // Another engine can be put in the place of ours to check the tests themselves; it need not be as tidy.
+  const bool judge_leaks = std::getenv("MYDOCKER_TEST_REFERENCE") == nullptr;
+  if (judge_leaks && engine_ && engine_->running() && before_ && !HasFatalFailure()) expect_no_leaks();
   if (engine_ && HasFailure()) std::cerr << "--- the engine's log\n" << engine_->log() << "---\n";
   if (engine_) engine_->stop();
   engine_.reset();

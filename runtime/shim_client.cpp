@@ -272,7 +272,13 @@ ShimSnapshot ShimClient::snapshot() {
   return from_json<ShimSnapshot>(answer.body["result"]);
 }
 
-void ShimClient::abandon() { call("abandon", {}, launch_deadline); }
+void ShimClient::abandon() {
+  try {
+    call("abandon", {}, launch_deadline);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;  // gone: it has torn down everything by itself
+  }
+}
 
 UniqueFd ShimClient::open_events() {
   UniqueFd socket = connect_unix(socket_path(connection_->shim_dir), SOCK_SEQPACKET);

@@ -48,7 +48,7 @@ struct ShimStarted {
 /// A connection to one shim. Thread-safe: one mutex around each call, so calls wait for each other. Every call has a
 /// deadline: 10 s, create and start 120 s. A shim that is gone, or does not answer in time, is Error{unavailable}; the
 /// connection is unusable from then on. Errors of the container's making (start, exec) are LaunchError.
-/// Destroying it leaves the shim alone; a shim which nobody told to create ends when its last connection is closed.
+/// Destroying it leaves the shim alone; a shim whose container was not started ends when its last connection is closed.
 class ShimClient {
  public:
   ShimClient();
@@ -93,10 +93,12 @@ class ShimClient {
   void pause();
   void unpause();
   ShimSnapshot snapshot();
-  /// Gives up before start: PID 1 is killed, everything removed; returns when nothing is left.
+  /// Gives up before start: PID 1 is killed, everything removed; returns when nothing is left, and the shim ends. Fine
+  /// when it has ended already.
   void abandon();
 
-  /// A second connection, with role events; non-blocking, for the I/O thread. May be opened at any time, also several.
+  /// A second connection, with role events; non-blocking, for the I/O thread. May be opened at any time, also several:
+  /// `exit` and `finished` come also to a connection opened after them, for 10 s while this object lives.
   UniqueFd open_events();
 
  private:

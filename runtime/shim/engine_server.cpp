@@ -125,6 +125,17 @@ std::uint64_t EngineServer::publish_until_acknowledged(ShimEvent event) {
   return event.sequence;
 }
 
+void EngineServer::publish_for_ever(ShimEvent event) {
+  event.time_ns = to_unix_nanoseconds(now());
+  lasting_.push_back(event);
+  publish(std::move(event));
+}
+
+bool EngineServer::has_connections() const noexcept {
+  return std::any_of(connections_.begin(), connections_.end(),
+                     [](const auto& connection) { return !connection->closed(); });
+}
+
 bool EngineServer::has_listeners() const noexcept {
   return std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
     return connection->role() == Connection::Role::events && !connection->closed();
@@ -185,6 +196,8 @@ void EngineServer::greet(Connection& connection, const json::object& hello) {
   first.snapshot = handler_.make_snapshot();
   connection.send_event(first);
   for (const ShimEvent& event : unacknowledged_) connection.send_event(event);
+  for (const ShimEvent& event : lasting_) connection.send_event(event);
+  handler_.on_listener();
 }
 
 void EngineServer::answer(Connection& connection, json::object& request, std::vector<UniqueFd>& fds) {

@@ -26,6 +26,8 @@ class EngineServer final : private FdHandler {
     virtual Answer on_request(std::string_view method, json::object& params, std::vector<UniqueFd>& fds) = 0;
     virtual runtime::ShimSnapshot make_snapshot() = 0;
     virtual void on_acknowledged(std::uint64_t sequence) = 0;
+    /// An events connection was made and has got what there is.
+    virtual void on_listener() = 0;
     /// The last connection is closed.
     virtual void on_alone() = 0;
 
@@ -45,7 +47,10 @@ class EngineServer final : private FdHandler {
   void publish(runtime::ShimEvent event);
   /// As publish, but kept and repeated to later events connections until one acknowledges it. Gives its sequence.
   std::uint64_t publish_until_acknowledged(runtime::ShimEvent event);
+  /// As publish, but also for every events connection to come.
+  void publish_for_ever(runtime::ShimEvent event);
   bool has_listeners() const noexcept;
+  bool has_connections() const noexcept;
   /// No further connection is accepted.
   void stop_listening();
   /// Ends the events connections once everything queued is sent.
@@ -66,6 +71,7 @@ class EngineServer final : private FdHandler {
   std::vector<std::unique_ptr<Connection>> connections_;
   std::uint64_t next_sequence_ = 1;
   std::deque<runtime::ShimEvent> unacknowledged_;
+  std::vector<runtime::ShimEvent> lasting_;
 };
 
 }  // namespace mydocker::shim

@@ -40,6 +40,7 @@ LogWriter::LogWriter(runtime::LogOptions options)
   if (options_.driver != "json-file") {
     throw Error(ErrorKind::invalid_argument, concat("log driver ", options_.driver, " is not known to the shim"));
   }
+  if (options_.compress) throw Error(ErrorKind::not_implemented, "log option compress is not implemented yet");
   if (options_.max_files < 1) options_.max_files = 1;
   open_file_for_append();
 }

@@ -19,7 +19,8 @@ namespace mydocker::shim {
 class LogWriter {
  public:
   /// Opens or makes the file; a torn last line of a killed predecessor is closed. Driver "none" writes nothing.
-  /// Throws Error{internal}, Error{invalid_argument} for an unknown driver.
+  /// Throws Error{internal}, Error{invalid_argument} for an unknown driver,
+  /// Error{not_implemented} for `compress`.
   explicit LogWriter(runtime::LogOptions options);
 
   void write(runtime::StreamId stream, std::string_view data);

@@ -21,6 +21,7 @@ using std::chrono::milliseconds;
 
 /// Writers that PID 1 left behind (host pid namespace, descriptors passed on) keep the output open no longer.
 constexpr milliseconds output_grace(2500);
+constexpr milliseconds listener_grace(10'000);
 
 ShimEvent make_event(std::string type) {
   ShimEvent event;
@@ -129,16 +130,15 @@ void Monitor::announce_exit() {
   ShimEvent event = make_event("exit");
   event.exit_code = exit_->exit_code;
   event.exit = exit_;
-  server_.publish(std::move(event));
+  exit_delivered_ = server_.has_listeners();
+  server_.publish_for_ever(std::move(event));
   hub_->close_clients();
   loop_.defer([this] {
     remove_cgroup();
-    server_.stop_listening();
-    ::unlink((shim_dir_ + "/socket").c_str());
     held_.clear();
     netns_.reset();
     finished_ = true;
-    server_.publish(make_event("finished"));
+    server_.publish_for_ever(make_event("finished"));
     try {
       make_durable(config_.exit_file);
     } catch (const Error& error) {
@@ -161,11 +161,28 @@ void Monitor::remove_cgroup() {
   cgroup_.reset();
 }
 
-/// Events are ended when no exec waits for an acknowledgement; the shim when no client has output to read.
+/// Events are ended when no exec waits for an acknowledgement; the shim when no client has output to read. An engine
+/// that has just started the container is given the time to open its events.
 void Monitor::end_if_over() {
   if (!finished_ || !execs_.empty()) return;
+  if (!server_.has_listeners() && !exit_delivered_ && server_.has_connections()) {
+    if (!std::exchange(waiting_for_listener_, true)) {
+      loop_.after(listener_grace, [this] {
+        exit_delivered_ = true;
+        end_if_over();
+      });
+    }
+    return;
+  }
+  exit_delivered_ = true;
   server_.close_events();
+  server_.stop_listening();
+  ::unlink((shim_dir_ + "/socket").c_str());
   if (!hub_ || !hub_->has_clients()) loop_.stop();
+}
+
+void Monitor::end_after_answer() {
+  loop_.defer([this] { loop_.stop(); });
 }
 
 /// Gives up before the start: nothing but the error is left.
@@ -224,9 +241,14 @@ void Monitor::on_acknowledged(std::uint64_t sequence) {
   }
 }
 
+void Monitor::on_listener() {
+  if (finished_) loop_.defer([this] { end_if_over(); });
+}
+
 void Monitor::on_alone() {
+  if (state_ == State::running) return;
+  if (state_ == State::exited) return end_if_over();
   // Nobody is left who could start it: as after a crash of the engine, it was never created.
-  if (state_ == State::running || state_ == State::exited) return;
   tear_down();
   loop_.stop();
 }

@@ -48,6 +48,7 @@ class Monitor final : private EngineServer::Handler,
   Answer on_request(std::string_view method, json::object& params, std::vector<UniqueFd>& fds) override;
   runtime::ShimSnapshot make_snapshot() override;
   void on_acknowledged(std::uint64_t sequence) override;
+  void on_listener() override;
   void on_alone() override;
 
   Answer create(json::object& params, std::vector<UniqueFd>& fds);
@@ -77,6 +78,7 @@ class Monitor final : private EngineServer::Handler,
   void announce_exit();
   void remove_cgroup();
   void end_if_over();
+  void end_after_answer();
   void leave_engine_cgroup();
 
   void on_detached(const std::string& session_id) override;
@@ -105,7 +107,9 @@ class Monitor final : private EngineServer::Handler,
   std::vector<UniqueFd> held_;
   std::int64_t started_at_ns_ = 0;
   std::optional<runtime::ExitRecord> exit_;
+  bool exit_delivered_ = false;  ///< an engine listened when it was published
   bool finished_ = false;
+  bool waiting_for_listener_ = false;
   std::map<std::string, std::unique_ptr<ExecSession>> execs_;
   EngineServer server_;
 };

@@ -119,6 +119,7 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
     open_streams(std::move(options));
   } catch (const Error&) {
     tear_down();
+    end_after_answer();
     throw;
   }
   trace.mark("shim.clone");
@@ -170,14 +171,17 @@ void Monitor::finish_create() {
 }
 
 EngineServer::Answer Monitor::start(json::object&, std::vector<UniqueFd>&) {
-  if (create_error_) std::rethrow_exception(create_error_);
+  if (create_error_) {
+    end_after_answer();
+    std::rethrow_exception(create_error_);
+  }
   if (state_ != State::created) throw Error(ErrorKind::conflict, "the container is not created or was started");
   try {
     failpoint("shim.start");
     task_.start();
   } catch (const Error&) {
-    create_error_ = std::current_exception();
     tear_down();
+    end_after_answer();
     throw;
   }
   task_.release();
@@ -280,7 +284,7 @@ EngineServer::Answer Monitor::abandon(json::object&, std::vector<UniqueFd>&) {
     throw Error(ErrorKind::conflict, "the container was started already");
   }
   tear_down();
-  state_ = State::fresh;  // ends when the engine closes its connection
+  end_after_answer();
   return {};
 }
 

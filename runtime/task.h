@@ -39,7 +39,6 @@ struct TaskOptions {
   bool default_seccomp = false;        ///< the built-in profile for the bounding set, instead of spec.linux.seccomp
   /// Types ("RLIMIT_NOFILE") that were asked for: refused when they cannot be set. All others are clamped.
   std::vector<std::string> requested_rlimits;
-  std::string init_program;  ///< host path of a static init: bound to /sbin/docker-init, run as pid 1 before args
   Stdio stdio;
   std::vector<int> preserve_fds;  ///< become 3, 4, ... in the container
   int start_listener = -1;        ///< borrowed listening SEQPACKET socket: start() comes through it (start_created)

@@ -1,0 +1,51 @@
+#include "runtime/bundle.h"
+
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "engine/base/sys.h"
+
+namespace mydocker::runtime {
+namespace {
+
+constexpr std::size_t config_limit = std::size_t{8} << 20;
+const std::string config_file = "config.json";
+
+std::string read_document(const std::string& path) {
+  try {
+    return read_file(path, config_limit);
+  } catch (const Error& error) {
+    const ErrorKind kind = error.errno_value() == ENOENT ? ErrorKind::not_found : error.kind();
+    throw Error(kind, error.message(), error.errno_value());
+  }
+}
+
+template <typename T>
+T parse_document(const std::string& path) {
+  const std::string text = read_document(path);
+  try {
+    return from_json<T>(parse_json(text));
+  } catch (Error& error) {
+    error.add_context(path);
+    throw;
+  }
+}
+
+}  // namespace
+
+Spec read_bundle(const std::string& bundle) {
+  const std::string path = concat(bundle, "/", config_file);
+  Spec spec = parse_document<Spec>(path);
+  validate(spec);
+  return spec;
+}
+
+void write_bundle(const std::string& bundle, const Spec& spec) {
+  const UniqueFd file = open_file(concat(bundle, "/", config_file), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+  write_all(file.get(), write_json(to_json(spec)));
+}
+
+Process read_process(const std::string& path) { return parse_document<Process>(path); }
+
+}  // namespace mydocker::runtime

@@ -1,0 +1,385 @@
+#include "runtime/cgroup.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <memory>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/sys.h"
+#include "runtime/device_filter.h"
+
+namespace mydocker::runtime {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::seconds freeze_timeout{10};
+constexpr mode_t directory_mode = 0755;
+
+// Files of both versions (kernel admin-guide/cgroup-v1, cgroup-v2).
+const std::string procs_file = "cgroup.procs";
+const std::string tasks_file = "tasks";
+const std::string controllers_file = "cgroup.controllers";
+const std::string subtree_file = "cgroup.subtree_control";
+const std::string events_file = "cgroup.events";
+const std::string kill_file = "cgroup.kill";
+const std::string v2_freeze_file = "cgroup.freeze";
+const std::string v1_freezer_file = "freezer.state";
+
+struct CloseDirectory {
+  void operator()(DIR* directory) const noexcept { ::closedir(directory); }
+};
+using DirectoryHandle = std::unique_ptr<DIR, CloseDirectory>;
+
+DirectoryHandle list_directory(int dir) {
+  UniqueFd own = open_at(dir, ".", O_RDONLY | O_DIRECTORY);
+  DirectoryHandle handle(::fdopendir(own.get()));
+  if (!handle) throw sys_error("list a cgroup directory");
+  (void)own.release();
+  return handle;
+}
+
+std::vector<std::string> split(std::string_view text, char separator) {
+  std::vector<std::string> out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(separator), text.size());
+    if (end > 0) out.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+std::string trim(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+std::vector<std::string> subdirectories(int dir) {
+  std::vector<std::string> names;
+  const DirectoryHandle handle = list_directory(dir);
+  while (const dirent* entry = ::readdir(handle.get())) {
+    const std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
+}
+
+/// "key value" lines, as of cgroup.events.
+std::optional<std::string> find_value(const std::string& text, std::string_view key) {
+  for (const std::string& line : split(text, '\n')) {
+    if (line.starts_with(key) && line.size() > key.size() && line[key.size()] == ' ') {
+      return line.substr(key.size() + 1);
+    }
+  }
+  return std::nullopt;
+}
+
+std::string check_path(const std::string& path) {
+  std::string out;
+  for (const std::string& part : split(path, '/')) {
+    if (part == "..") throw Error(ErrorKind::invalid_argument, concat("cgroup path \"", path, "\" contains \"..\""));
+    if (part != ".") out += "/" + part;
+  }
+  if (out.empty()) throw Error(ErrorKind::invalid_argument, "an empty cgroup path");
+  return out;
+}
+
+/// cpuset starts empty on v1, and an empty set takes no process: copy what the parent has.
+void inherit_cpuset(int parent, int child) {
+  for (const char* name : {"cpuset.cpus", "cpuset.mems"}) {
+    const auto own = find_file_at(child, name);
+    if (own && trim(*own).empty()) write_kernel_file_at(child, name, trim(read_file_at(parent, name)));
+  }
+}
+
+/// Children of the new directory then inherit its cpuset without writes of ours.
+void prepare_cpuset_parent(int parent, int child) {
+  inherit_cpuset(parent, child);
+  const auto clones = find_file_at(child, "cgroup.clone_children");
+  if (clones && trim(*clones) == "0") write_kernel_file_at(child, "cgroup.clone_children", "1");
+}
+
+/// Hands every controller of `dir` on to its children. A refusal shows later, when the limit's file is missing.
+void enable_controllers(int dir) {
+  const auto available = find_file_at(dir, controllers_file);
+  const auto enabled = find_file_at(dir, subtree_file);
+  if (!available || !enabled) return;
+  const std::vector<std::string> have = split(trim(*enabled), ' ');
+  for (const std::string& name : split(trim(*available), ' ')) {
+    if (std::find(have.begin(), have.end(), name) != have.end()) continue;
+    try {
+      write_kernel_file_at(dir, subtree_file, "+" + name);
+    } catch (const Error&) {  // one that cannot be delegated must not cost us the others
+    }
+  }
+}
+
+UniqueFd make_in_hierarchy(int top, const CgroupHierarchy& hierarchy, const std::vector<std::string>& parts) {
+  UniqueFd current = open_at(top, ".", O_RDONLY | O_DIRECTORY);
+  const bool cpuset = !hierarchy.v2 && hierarchy.has("cpuset");
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const bool made = ::mkdirat(current.get(), parts[i].c_str(), directory_mode) == 0;
+    if (!made && errno != EEXIST) throw sys_error("mkdir cgroup ", hierarchy.directory, "/", parts[i]);
+    if (made && hierarchy.v2) enable_controllers(current.get());
+    UniqueFd next = open_beneath(current.get(), parts[i], O_RDONLY | O_DIRECTORY);
+    if (cpuset && made) {
+      if (i + 1 < parts.size())
+        prepare_cpuset_parent(current.get(), next.get());
+      else
+        inherit_cpuset(current.get(), next.get());
+    }
+    current = std::move(next);
+  }
+  return current;
+}
+
+void collect_processes(int dir, std::vector<pid_t>& out) {
+  const auto text = find_file_at(dir, procs_file);
+  if (!text) return;  // removed meanwhile
+  for (const std::string& line : split(*text, '\n')) out.push_back(static_cast<pid_t>(std::stol(line)));
+  for (const std::string& name : subdirectories(dir)) {
+    const UniqueFd below = find_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (below) collect_processes(below.get(), out);
+  }
+}
+
+/// false: busy.
+bool remove_below(int parent, const std::string& name) {
+  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
+  if (errno != EBUSY && errno != ENOTEMPTY) throw sys_error("rmdir cgroup ", name);
+  const UniqueFd dir = find_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!dir) return true;
+  bool all = true;
+  for (const std::string& child : subdirectories(dir.get())) all = remove_below(dir.get(), child) && all;
+  return all && (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT);
+}
+
+int remaining_ms(Clock::time_point deadline) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  return left > 0 ? static_cast<int>(left) : 0;
+}
+
+/// Blocks until `key` in cgroup.events of `dir` is `value`; the file raises POLLPRI at each change.
+bool wait_for_event(int dir, std::string_view key, std::string_view value, Clock::time_point deadline) {
+  const UniqueFd events = open_at(dir, events_file, O_RDONLY);
+  for (;;) {
+    char text[256];
+    const ssize_t size = ::pread(events.get(), text, sizeof text, 0);
+    if (size < 0) throw sys_error("read ", events_file);
+    if (find_value(std::string(text, static_cast<std::size_t>(size)), key) == value) return true;
+    pollfd waiting{events.get(), POLLPRI, 0};
+    const int left = remaining_ms(deadline);
+    if (left == 0) return false;
+    if (::poll(&waiting, 1, left) < 0 && errno != EINTR) throw sys_error("poll ", events_file);
+  }
+}
+
+}  // namespace
+
+bool CgroupHierarchy::has(std::string_view controller) const {
+  return std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
+}
+
+CgroupLayout CgroupLayout::detect(const std::string& root) {
+  CgroupLayout layout;
+  layout.root = root;
+  const UniqueFd top = open_file(root, O_RDONLY | O_DIRECTORY);
+  if (const auto controllers = find_file_at(top.get(), controllers_file)) {
+    layout.mode = CgroupMode::v2;
+    layout.hierarchies.push_back({"", split(trim(*controllers), ' '), true});
+    return layout;
+  }
+  for (const std::string& name : subdirectories(top.get())) {  // links like cpu -> cpu,cpuacct are not directories
+    const UniqueFd dir = open_at(top.get(), name, O_RDONLY | O_DIRECTORY);
+    if (const auto controllers = find_file_at(dir.get(), controllers_file)) {
+      layout.mode = CgroupMode::hybrid;
+      layout.hierarchies.push_back({name, split(trim(*controllers), ' '), true});
+    } else if (::faccessat(dir.get(), tasks_file.c_str(), F_OK, 0) == 0) {
+      layout.hierarchies.push_back(
+          {name, name == "systemd" ? std::vector<std::string>{"name=systemd"} : split(name, ','), false});
+    }
+  }
+  if (layout.hierarchies.empty()) throw Error(ErrorKind::internal, concat("no cgroup file system below ", root));
+  std::sort(layout.hierarchies.begin(), layout.hierarchies.end(),
+            [](const auto& a, const auto& b) { return a.directory < b.directory; });
+  return layout;
+}
+
+bool CgroupLayout::has(std::string_view controller) const {
+  return std::any_of(hierarchies.begin(), hierarchies.end(), [&](const auto& one) { return one.has(controller); });
+}
+
+Cgroup Cgroup::create(const std::string& path, const std::string& root) {
+  Cgroup cgroup;
+  cgroup.layout_ = CgroupLayout::detect(root);
+  cgroup.path_ = check_path(path);
+  const std::vector<std::string> parts = split(cgroup.path_, '/');
+  for (std::size_t i = 0; i < cgroup.layout_.hierarchies.size(); ++i) {
+    failpoint("cgroup.create");
+    const CgroupHierarchy& hierarchy = cgroup.layout_.hierarchies[i];
+    const UniqueFd top = open_file(concat(root, "/", hierarchy.directory), O_RDONLY | O_DIRECTORY);
+    cgroup.directories_.push_back({i, make_in_hierarchy(top.get(), hierarchy, parts)});
+  }
+  return cgroup;
+}
+
+Cgroup Cgroup::open(const std::string& path, const std::string& root) {
+  Cgroup cgroup;
+  cgroup.layout_ = CgroupLayout::detect(root);
+  cgroup.path_ = check_path(path);
+  for (std::size_t i = 0; i < cgroup.layout_.hierarchies.size(); ++i) {
+    const std::string whole = concat(root, "/", cgroup.layout_.hierarchies[i].directory, cgroup.path_);
+    UniqueFd dir = find_at(AT_FDCWD, whole, O_RDONLY | O_DIRECTORY);
+    if (dir) cgroup.directories_.push_back({i, std::move(dir)});
+  }
+  if (cgroup.directories_.empty()) throw Error(ErrorKind::not_found, concat("no such cgroup: ", path));
+  return cgroup;
+}
+
+Cgroup Cgroup::open_of_process(pid_t pid, const std::string& root) {
+  // "4:memory:/a", "0::/b"; the path is the same in every hierarchy for what this library made.
+  for (const std::string& line : split(read_file(concat("/proc/", pid, "/cgroup")), '\n')) {
+    const std::size_t second = line.find(':', line.find(':') + 1);
+    if (second != std::string::npos && line.size() > second + 2) return open(line.substr(second + 1), root);
+  }
+  throw Error(ErrorKind::not_found, concat("process ", pid, " is in no cgroup of its own"));
+}
+
+const Cgroup::Directory* Cgroup::find_controller(std::string_view controller) const {
+  for (const Directory& directory : directories_) {
+    if (layout_.hierarchies[directory.hierarchy].has(controller)) return &directory;
+  }
+  return nullptr;
+}
+
+const Cgroup::Directory& Cgroup::require_controller(std::string_view controller, std::string_view limit) const {
+  if (const Directory* found = find_controller(controller)) return *found;
+  throw Error(ErrorKind::invalid_argument,
+              concat(limit, " cannot be limited: the cgroup controller \"", controller, "\" is not available here"));
+}
+
+void Cgroup::join(bool born_in_v2) const {
+  failpoint("cgroup.join");
+  for (const Directory& directory : directories_) {
+    if (is_v2(directory)) {
+      if (!born_in_v2) write_kernel_file_at(directory.fd.get(), procs_file, "0");
+    } else {
+      write_kernel_file_at(directory.fd.get(), tasks_file, "0");
+    }
+  }
+}
+
+void Cgroup::add_process(pid_t pid) const {
+  for (const Directory& directory : directories_) {
+    write_kernel_file_at(directory.fd.get(), procs_file, std::to_string(pid));
+  }
+}
+
+int Cgroup::v2_fd() const noexcept {
+  for (const Directory& directory : directories_) {
+    if (is_v2(directory)) return directory.fd.get();
+  }
+  return -1;
+}
+
+void Cgroup::freeze() { set_frozen(true); }
+
+void Cgroup::thaw() { set_frozen(false); }
+
+void Cgroup::set_frozen(bool frozen) {
+  const Clock::time_point deadline = Clock::now() + freeze_timeout;
+  const Directory* freezer = find_controller("freezer");
+  bool done = false;
+  if (freezer == nullptr) {  // v2 has it in every cgroup
+    if (v2_fd() < 0) throw Error(ErrorKind::internal, "no freezer on this host");
+    write_kernel_file_at(v2_fd(), v2_freeze_file, frozen ? "1" : "0");
+    done = wait_for_event(v2_fd(), "frozen", frozen ? "1" : "0", deadline);
+  } else {
+    const std::string wanted = frozen ? "FROZEN" : "THAWED";
+    // v1 has no notification; writing again makes the kernel look for processes that came in meanwhile.
+    while (!done && Clock::now() < deadline) {
+      write_kernel_file_at(freezer->fd.get(), v1_freezer_file, wanted);
+      done = trim(read_file_at(freezer->fd.get(), v1_freezer_file)) == wanted;
+      if (!done) ::poll(nullptr, 0, 1);
+    }
+  }
+  if (done) return;
+  if (frozen) set_frozen(false);
+  throw Error(ErrorKind::internal, concat("the processes of ", path_, " cannot be frozen"));
+}
+
+bool Cgroup::frozen() const {
+  if (const Directory* freezer = find_controller("freezer")) {
+    return trim(read_file_at(freezer->fd.get(), v1_freezer_file)) == "FROZEN";
+  }
+  const auto events = v2_fd() < 0 ? std::nullopt : find_file_at(v2_fd(), events_file);
+  return events && find_value(*events, "frozen") == "1";
+}
+
+void Cgroup::kill_all() {
+  failpoint("cgroup.kill");
+  const bool pure = mode() == CgroupMode::v2;
+  if (pure && ::faccessat(v2_fd(), kill_file.c_str(), F_OK, 0) == 0) {
+    write_kernel_file_at(v2_fd(), kill_file, "1");
+    return;
+  }
+  // Twice: what was forked between the list and the signals is found by the second pass, as its parents are dead.
+  const bool can_freeze = find_controller("freezer") != nullptr && !processes().empty();
+  for (int pass = 0; pass < 2; ++pass) {
+    if (can_freeze) set_frozen(true);
+    for (const pid_t pid : processes()) {
+      if (pid != ::getpid()) ::kill(pid, SIGKILL);
+    }
+    if (can_freeze) set_frozen(false);
+  }
+}
+
+std::vector<pid_t> Cgroup::processes() const {
+  std::vector<pid_t> pids;
+  // Any hierarchy tells; the first v1 one is in step with the rest, v2 in a hybrid tree as well.
+  if (!directories_.empty()) collect_processes(directories_.front().fd.get(), pids);
+  std::sort(pids.begin(), pids.end());
+  pids.erase(std::unique(pids.begin(), pids.end()), pids.end());
+  return pids;
+}
+
+bool Cgroup::empty() const { return processes().empty(); }
+
+bool Cgroup::remove_directories() {
+  bool all = true;
+  for (const Directory& directory : directories_) {
+    const std::string& hierarchy = layout_.hierarchies[directory.hierarchy].directory;
+    const std::string whole = concat(layout_.root, "/", hierarchy, path_);
+    const std::size_t slash = whole.rfind('/');
+    const UniqueFd parent = find_at(AT_FDCWD, whole.substr(0, slash), O_RDONLY | O_DIRECTORY);
+    if (parent && !remove_below(parent.get(), whole.substr(slash + 1))) all = false;
+  }
+  return all;
+}
+
+void Cgroup::remove(int timeout_ms) {
+  failpoint("cgroup.remove");
+  const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
+  while (!remove_directories()) {
+    if (Clock::now() >= deadline) throw Error(ErrorKind::internal, concat("cgroup ", path_, " stays busy"));
+    const std::vector<pid_t> pids = processes();
+    if (!pids.empty()) {
+      try {
+        const UniqueFd pidfd = open_pidfd(pids.front());
+        wait_readable(pidfd.get(), remaining_ms(deadline));
+      } catch (const Error&) {  // gone between the two lines
+      }
+    }
+    // A process leaves its cgroup a little after it became waitable; nothing tells when (v1), so look again soon.
+    ::poll(nullptr, 0, 1);
+  }
+}
+
+}  // namespace mydocker::runtime

@@ -1,0 +1,119 @@
+#include "runtime/mount_options.h"
+
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace mydocker::runtime {
+namespace {
+
+constexpr std::uint64_t atime_bits = MOUNT_ATTR__ATIME;
+
+struct AttributeWord {
+  std::string_view word;
+  std::uint64_t set;
+  std::uint64_t clear;
+};
+/// Each also exists with an "r" before it, for the whole tree. The access time is one field of three values: setting
+/// one clears the field first.
+constexpr AttributeWord attribute_words[] = {
+    {"ro", MOUNT_ATTR_RDONLY, 0},
+    {"rw", 0, MOUNT_ATTR_RDONLY},
+    {"nosuid", MOUNT_ATTR_NOSUID, 0},
+    {"suid", 0, MOUNT_ATTR_NOSUID},
+    {"nodev", MOUNT_ATTR_NODEV, 0},
+    {"dev", 0, MOUNT_ATTR_NODEV},
+    {"noexec", MOUNT_ATTR_NOEXEC, 0},
+    {"exec", 0, MOUNT_ATTR_NOEXEC},
+    {"nodiratime", MOUNT_ATTR_NODIRATIME, 0},
+    {"diratime", 0, MOUNT_ATTR_NODIRATIME},
+    {"relatime", MOUNT_ATTR_RELATIME, atime_bits},
+    {"norelatime", 0, atime_bits},
+    {"noatime", MOUNT_ATTR_NOATIME, atime_bits},
+    {"atime", 0, atime_bits},
+    {"strictatime", MOUNT_ATTR_STRICTATIME, atime_bits},
+    {"nostrictatime", 0, atime_bits},
+    {"nosymfollow", MOUNT_ATTR_NOSYMFOLLOW, 0},
+    {"symfollow", 0, MOUNT_ATTR_NOSYMFOLLOW},
+};
+
+struct PropagationWord {
+  std::string_view word;
+  std::uint64_t propagation;
+};
+constexpr PropagationWord propagation_words[] = {
+    {"private", MS_PRIVATE}, {"slave", MS_SLAVE}, {"shared", MS_SHARED}, {"unbindable", MS_UNBINDABLE}};
+
+/// What other programs put there and what means nothing here.
+constexpr std::string_view ignored_words[] = {"", "defaults", "z", "Z", "copy", "nocopy", "async", "nomand", "nosync"};
+
+bool read_attribute(std::string_view word, MountOptions& out) {
+  for (const AttributeWord& one : attribute_words) {
+    if (word == one.word) {
+      out.clear = (out.clear | one.clear) & ~one.set;
+      out.set = (out.set & ~one.clear) | one.set;
+      if (one.clear == atime_bits) out.clear |= atime_bits;
+      return true;
+    }
+    if (word.size() == one.word.size() + 1 && word.front() == 'r' && word.substr(1) == one.word) {
+      out.set_recursive |= one.set;
+      out.clear_recursive |= one.clear;
+      return true;
+    }
+  }
+  return false;
+}
+
+bool read_propagation(std::string_view word, MountOptions& out) {
+  for (const PropagationWord& one : propagation_words) {
+    const bool recursive = word.size() == one.word.size() + 1 && word.front() == 'r' && word.substr(1) == one.word;
+    if (!recursive && word != one.word) continue;
+    out.propagation = one.propagation;
+    out.propagation_recursive = recursive;
+    return true;
+  }
+  return false;
+}
+
+bool read_bind(std::string_view word, MountOptions& out) {
+  if (word == "bind")
+    out.bind = true;
+  else if (word == "rbind")
+    out.bind = out.recursive_bind = true;
+  else if (word == "tmpcopyup")
+    out.copy_up = true;
+  else if (word == "idmap")
+    out.id_map = true;
+  else if (word == "ridmap")
+    out.id_map = out.id_map_recursive = true;
+  else
+    return false;
+  return true;
+}
+
+}  // namespace
+
+MountOptions parse_mount_options(const Mount& mount) {
+  MountOptions out;
+  for (const std::string& word : mount.options) {
+    if (std::find(std::begin(ignored_words), std::end(ignored_words), word) != std::end(ignored_words)) continue;
+    if (read_attribute(word, out) || read_propagation(word, out) || read_bind(word, out)) continue;
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) {
+      out.parameters.emplace_back(word, "");
+    } else {
+      out.parameters.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+    }
+  }
+  if (mount.type == "bind") out.bind = true;
+  if (mount.type == "rbind") out.bind = out.recursive_bind = true;
+  if (!mount.uid_mappings.empty()) out.id_map = true;
+  if (out.bind && !out.parameters.empty()) {
+    throw Error(ErrorKind::invalid_argument, concat("mount ", mount.destination, ": unknown option \"",
+                                                    out.parameters.front().first, "\" for a bind"));
+  }
+  return out;
+}
+
+}  // namespace mydocker::runtime

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/mount.h"
+#include "runtime/spec.h"
+
+/// The option words of an OCI mount (config.md "Linux mount options"). Pure; any thread.
+namespace mydocker::runtime {
+
+struct MountOptions {
+  std::uint64_t set = 0;            ///< MOUNT_ATTR_* for the mount itself
+  std::uint64_t clear = 0;          ///< what an explicit "rw", "suid", ... takes away again
+  std::uint64_t set_recursive = 0;  ///< "rro" and its kind: for all mounts below, too
+  std::uint64_t clear_recursive = 0;
+  std::uint64_t propagation = 0;  ///< MS_PRIVATE and so on, or 0
+  bool propagation_recursive = false;
+  bool bind = false;
+  bool recursive_bind = false;
+  bool copy_up = false;  ///< "tmpcopyup": the tmpfs starts with what was below it
+  bool id_map = false;
+  bool id_map_recursive = false;
+  MountParameters parameters;  ///< everything else, for the file system
+};
+
+/// Throws Error{invalid_argument} for a word that no file system can know on a bind mount.
+MountOptions parse_mount_options(const Mount& mount);
+
+}  // namespace mydocker::runtime

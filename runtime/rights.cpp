@@ -1,0 +1,163 @@
+#include "runtime/rights.h"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "engine/base/sys.h"
+#include "runtime/process_setup.h"
+
+namespace mydocker::runtime {
+namespace {
+
+struct RlimitName {
+  std::string_view type;
+  int resource;
+};
+constexpr RlimitName rlimit_names[] = {
+    {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},         {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},       {"RLIMIT_FSIZE", RLIMIT_FSIZE},       {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE}, {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},   {"RLIMIT_NPROC", RLIMIT_NPROC},       {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME},     {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_STACK", RLIMIT_STACK}};
+
+struct Word {
+  std::string_view name;
+  unsigned value;
+};
+constexpr Word policies[] = {{"SCHED_OTHER", 0}, {"SCHED_FIFO", 1}, {"SCHED_RR", 2},      {"SCHED_BATCH", 3},
+                             {"SCHED_ISO", 4},   {"SCHED_IDLE", 5}, {"SCHED_DEADLINE", 6}};
+constexpr Word scheduler_flags[] = {{"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_FLAG_RECLAIM", 0x02},
+                                    {"SCHED_FLAG_DL_OVERRUN", 0x04},    {"SCHED_FLAG_KEEP_POLICY", 0x08},
+                                    {"SCHED_FLAG_KEEP_PARAMS", 0x10},   {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
+                                    {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
+constexpr Word io_classes[] = {{"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
+
+template <typename Table>
+unsigned find_word(const Table& table, std::string_view name, std::string_view what) {
+  for (const Word& word : table) {
+    if (word.name == name) return word.value;
+  }
+  throw Error(ErrorKind::invalid_argument, concat("unknown ", what, " \"", name, "\""));
+}
+
+/// struct sched_attr of <linux/sched/types.h>, which clashes with <sched.h> in this glibc.
+struct SchedulerAttributes {
+  std::uint32_t size = sizeof(SchedulerAttributes);
+  std::uint32_t policy = 0;
+  std::uint64_t flags = 0;
+  std::int32_t nice = 0;
+  std::uint32_t priority = 0;
+  std::uint64_t runtime = 0;
+  std::uint64_t deadline = 0;
+  std::uint64_t period = 0;
+};
+
+void apply_rlimit(const Rlimit& limit, bool requested) {
+  const std::optional<int> resource = find_rlimit(limit.type);
+  if (!resource) throw Error(ErrorKind::invalid_argument, concat("unknown rlimit ", limit.type));
+  const auto kind = static_cast<__rlimit_resource_t>(*resource);
+  rlimit wanted{limit.soft, limit.hard};
+  if (::setrlimit(kind, &wanted) == 0) return;
+  const int saved = errno;
+  rlimit own{};
+  if (::getrlimit(kind, &own) != 0) throw sys_error("getrlimit ", limit.type);
+  if (saved != EPERM) throw make_sys_error(saved, concat("setrlimit ", limit.type));
+  if (requested) {
+    throw LaunchError(ErrorKind::invalid_argument,
+                      concat("cannot set ", limit.type, " to ", limit.hard, ": the engine's own limit is ",
+                             own.rlim_max, " and it lacks CAP_SYS_RESOURCE"),
+                      128, saved);
+  }
+  wanted.rlim_max = std::min(wanted.rlim_max, own.rlim_max);
+  wanted.rlim_cur = std::min(wanted.rlim_cur, wanted.rlim_max);
+  if (::setrlimit(kind, &wanted) != 0) throw sys_error("setrlimit ", limit.type);
+}
+
+/// Security modules read the label for the next execve from here.
+void write_label(const char* path, const std::string& text, std::string_view what) {
+  UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
+  if (!file || ::write(file.get(), text.data(), text.size()) < 0) {
+    throw Error(ErrorKind::invalid_argument, concat(what, " \"", text, "\" cannot be applied: ", errno_text(errno)),
+                errno);
+  }
+}
+
+}  // namespace
+
+std::optional<int> find_rlimit(std::string_view type) {
+  for (const RlimitName& one : rlimit_names) {
+    if (one.type == type) return one.resource;
+  }
+  return std::nullopt;
+}
+
+void set_parent_death_signal(bool on) {
+  if (::prctl(PR_SET_PDEATHSIG, on ? SIGKILL : 0, 0, 0, 0) != 0) throw sys_error("set the parent death signal");
+}
+
+void apply_rlimits(const std::vector<Rlimit>& limits, const std::vector<std::string>& requested) {
+  for (const Rlimit& limit : limits) {
+    apply_rlimit(limit, std::find(requested.begin(), requested.end(), limit.type) != requested.end());
+  }
+}
+
+void set_ids(const Identity& identity) {
+  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) throw sys_error("keep capabilities");
+  if (::syscall(SYS_setgroups, identity.groups.size(), identity.groups.data()) != 0) {
+    // A user namespace made without CAP_SETGID refuses setgroups; the groups are the caller's own then.
+    if (errno != EPERM || identity.groups.size() > 1) throw sys_error("setgroups");
+  }
+  if (::syscall(SYS_setresgid, identity.gid, identity.gid, identity.gid) != 0)
+    throw sys_error("setresgid ", identity.gid);
+  if (::syscall(SYS_setresuid, identity.uid, identity.uid, identity.uid) != 0)
+    throw sys_error("setresuid ", identity.uid);
+  if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) != 0) throw sys_error("drop keepcaps");
+}
+
+void join_session_keyring(const std::string& container_id) {
+  const std::string name = concat("_ses.", container_id);
+  if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name.c_str()) < 0 && errno != ENOSYS) {
+    throw sys_error("join a session keyring");
+  }
+}
+
+void apply_labels(const Process& process) {
+  if (!process.apparmor_profile.empty()) {
+    write_label("/proc/self/attr/apparmor/exec", concat("exec ", process.apparmor_profile), "AppArmor profile");
+  }
+  if (!process.selinux_label.empty()) write_label("/proc/self/attr/exec", process.selinux_label, "SELinux label");
+}
+
+void apply_priorities(const Process& process) {
+  if (process.scheduler) {
+    SchedulerAttributes attributes;
+    attributes.policy = find_word(policies, process.scheduler->policy, "scheduler policy");
+    for (const std::string& flag : process.scheduler->flags) {
+      attributes.flags |= find_word(scheduler_flags, flag, "scheduler flag");
+    }
+    attributes.nice = process.scheduler->nice;
+    attributes.priority = static_cast<std::uint32_t>(process.scheduler->priority);
+    attributes.runtime = process.scheduler->runtime;
+    attributes.deadline = process.scheduler->deadline;
+    attributes.period = process.scheduler->period;
+    if (::syscall(SYS_sched_setattr, 0, &attributes, 0) != 0) throw sys_error("set the scheduler");
+  }
+  if (process.io_priority) {
+    constexpr int who_process = 1;
+    const unsigned io_class = find_word(io_classes, process.io_priority->priority_class, "I/O priority class");
+    const unsigned value = io_class << 13 | (static_cast<unsigned>(process.io_priority->priority) & 7);
+    if (::syscall(SYS_ioprio_set, who_process, 0, value) != 0) throw sys_error("set the I/O priority");
+  }
+}
+
+}  // namespace mydocker::runtime

@@ -1,0 +1,256 @@
+#include "runtime/task.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "engine/base/failpoint.h"
+#include "engine/base/log.h"
+#include "engine/base/process.h"
+#include "engine/base/sys.h"
+#include "runtime/device_filter.h"
+#include "runtime/hooks.h"
+#include "runtime/init_stage.h"
+#include "runtime/namespaces.h"
+#include "runtime/sync.h"
+
+namespace mydocker::runtime {
+namespace {
+
+State make_state(const TaskOptions& options, pid_t pid, std::string status) {
+  State state;
+  state.id = options.id;
+  state.status = std::move(status);
+  state.pid = pid;
+  state.bundle = options.bundle;
+  state.annotations = options.spec.annotations;
+  return state;
+}
+
+bool has_new_user_namespace(const Spec& spec) {
+  const Namespace* user = find_namespace(spec, "user");
+  return user != nullptr && user->path.empty();
+}
+
+/// From here and not from the child: a process that cannot be dumped may not write its own score in a user namespace.
+void write_oom_score(pid_t pid, const std::optional<std::int32_t>& score) {
+  if (!score) return;
+  try {
+    write_kernel_file(concat("/proc/", pid, "/oom_score_adj"), std::to_string(*score));
+  } catch (const Error& error) {
+    const bool forbidden = error.errno_value() == EACCES || error.errno_value() == EPERM;
+    if (!forbidden) throw;
+    if (*score == 0) return;  // the default; lowering to it takes CAP_SYS_RESOURCE
+    throw LaunchError(ErrorKind::invalid_argument,
+                      concat("cannot set oom_score_adj to ", *score, ": the engine lacks CAP_SYS_RESOURCE"), 128,
+                      error.errno_value());
+  }
+}
+
+Resources complete_resources(const Resources& resources) {
+  Resources out = resources;
+  out.devices = with_default_devices(resources.devices);
+  return out;
+}
+
+std::string describe_death(int pidfd) {
+  siginfo_t status{};
+  const bool ended = ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &status, WEXITED | WNOWAIT) == 0;
+  const ExitStatus exit = ended ? make_exit_status(status.si_code, status.si_status) : ExitStatus{};
+  if (exit.signal != 0)
+    return concat("the container's first process was killed by signal ", exit.signal, " before it could start");
+  return concat("the container's first process ended with ", exit.code, " before it could start");
+}
+
+/// Hands the listener on to the agent that the profile names (OCI config-linux.md "containerProcessState").
+void forward_listener(const Seccomp& seccomp, const State& state, int listener) {
+  if (seccomp.listener_path.empty()) {
+    throw Error(ErrorKind::invalid_argument, "the seccomp profile notifies, but has no listenerPath");
+  }
+  json::object message;
+  message["ociVersion"] = state.version;
+  message["fds"] = json::array{"seccompFd"};
+  message["pid"] = state.pid;
+  message["metadata"] = seccomp.listener_metadata;
+  message["state"] = to_json(state);
+  const UniqueFd socket = connect_unix(seccomp.listener_path, SOCK_STREAM);
+  send_packet(socket.get(), write_json(message), std::span<const int>(&listener, 1));
+}
+
+/// Reads until the end of the stream. true: execve succeeded. Throws what the other side reports.
+bool await_execution(SyncSocket& sync, const std::optional<Seccomp>& seccomp, const State& state) {
+  bool executing = false;
+  while (std::optional<SyncMessage> message = sync.receive()) {
+    if (message->word == Sync::executing) executing = true;
+    if (message->word == Sync::listener && seccomp) forward_listener(*seccomp, state, message->fd.get());
+  }
+  return executing;
+}
+
+}  // namespace
+
+Task::Task(Task&& other) noexcept { *this = std::move(other); }
+
+Task& Task::operator=(Task&& other) noexcept {
+  if (this == &other) return *this;
+  end();
+  pid_ = std::exchange(other.pid_, -1);
+  owned_ = std::exchange(other.owned_, false);
+  started_ = other.started_;
+  pidfd_ = std::move(other.pidfd_);
+  sync_ = std::move(other.sync_);
+  console_ = std::move(other.console_);
+  options_ = std::move(other.options_);
+  trace_ = std::move(other.trace_);
+  return *this;
+}
+
+Task::~Task() { end(); }
+
+void Task::end() noexcept {
+  if (!std::exchange(owned_, false)) return;
+  ::kill(pid_, SIGKILL);  // ours and not yet reaped: the number cannot have been given away
+  siginfo_t status{};
+  retry_on_eintr([&] { return ::waitid(P_PID, static_cast<id_t>(pid_), &status, WEXITED); });
+}
+
+Task Task::create(TaskOptions options) {
+  validate(options.spec);
+  Task task;
+  task.options_ = std::move(options);
+  const TaskOptions& own = *task.options_;
+  std::optional<CgroupLayout> host_cgroups;
+  if (own.cgroup == nullptr) host_cgroups = CgroupLayout::detect();
+  const CgroupLayout* cgroups = own.cgroup != nullptr ? &own.cgroup->layout() : &*host_cgroups;
+  const int cgroup_fd = own.cgroup != nullptr ? own.cgroup->v2_fd() : -1;
+  auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  failpoint("task.clone");
+  {
+    const ChildNamespaces surroundings(own.spec);
+    ClonedProcess child = clone_process(new_namespace_flags(own.spec), cgroup_fd);
+    if (child.pid == 0) {
+      mine.reset();
+      run_init_stage(own, cgroups, SyncSocket(std::move(theirs)), cgroup_fd >= 0);
+    }
+    task.pid_ = child.pid;
+    task.owned_ = true;
+    task.pidfd_ = std::move(child.pidfd);
+  }
+  theirs.reset();
+  task.sync_ = std::move(mine);
+  task.trace_.mark("clone");
+  if (has_new_user_namespace(own.spec)) {
+    write_id_maps(task.pid_, own.spec.linux);
+    SyncSocket sync(std::move(task.sync_));
+    sync.send(Sync::id_maps_written);
+    task.sync_ = sync.take();
+  }
+  // While the child builds its rootfs.
+  if (own.cgroup != nullptr && own.spec.linux.resources) {
+    own.cgroup->apply(complete_resources(*own.spec.linux.resources));
+  }
+  write_oom_score(task.pid_, own.spec.process.oom_score_adj);
+  task.trace_.mark("limits");
+  return task;
+}
+
+UniqueFd Task::netns() const {
+  if (!options_ || find_namespace(options_->spec, "network") == nullptr) return {};
+  return open_file(concat("/proc/", pid_, "/ns/net"), O_RDONLY);
+}
+
+void Task::wait_created() {
+  SyncSocket sync(std::move(sync_));
+  try {
+    for (;;) {
+      std::optional<SyncMessage> message = sync.receive();
+      if (!message) throw LaunchError(ErrorKind::internal, describe_death(pidfd_.get()), 128);
+      if (message->word == Sync::created) break;
+      if (message->word == Sync::console) console_ = std::move(message->fd);
+      if (message->word == Sync::hooks_wanted) {
+        const State state = make_state(*options_, pid_, "creating");
+        run_hooks("prestart", options_->spec.hooks->prestart, state);
+        run_hooks("createRuntime", options_->spec.hooks->create_runtime, state);
+        sync.send(Sync::hooks_run);
+      }
+    }
+  } catch (...) {
+    end();
+    throw;
+  }
+  sync_ = sync.take();
+  trace_.mark("rootfs");
+}
+
+void Task::start() {
+  SyncSocket sync(std::move(sync_));
+  const State state = make_state(*options_, pid_, "created");
+  try {
+    sync.send(Sync::start);
+    if (!await_execution(sync, options_->spec.linux.seccomp, state)) {
+      throw LaunchError(ErrorKind::internal, describe_death(pidfd_.get()), 128);
+    }
+  } catch (...) {
+    end();
+    throw;
+  }
+  owned_ = false;
+  started_ = true;
+  trace_.mark("execute");
+  if (!options_->spec.hooks) return;
+  try {
+    run_hooks("poststart", options_->spec.hooks->poststart, make_state(*options_, pid_, "running"));
+  } catch (const Error& error) {  // runtime.md: a failed poststart hook is a warning
+    log::warn("a hook failed", {{"error", error.message()}});
+  }
+}
+
+Task exec_task(const ExecOptions& options) {
+  validate_process(options.process);
+  Task task;
+  auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const int cgroup_fd = options.cgroup != nullptr ? options.cgroup->v2_fd() : -1;
+  failpoint("task.exec");
+  {
+    const ChildNamespaces surroundings(options.init_pidfd);
+    ClonedProcess child = clone_process(0, cgroup_fd);
+    if (child.pid == 0) {
+      mine.reset();
+      run_exec_stage(options, SyncSocket(std::move(theirs)), cgroup_fd >= 0);
+    }
+    task.pid_ = child.pid;
+    task.owned_ = true;
+    task.pidfd_ = std::move(child.pidfd);
+  }
+  theirs.reset();
+  write_oom_score(task.pid_, options.process.oom_score_adj);
+  SyncSocket sync(std::move(mine));
+  bool executing = false;
+  while (std::optional<SyncMessage> message = sync.receive()) {
+    if (message->word == Sync::console) task.console_ = std::move(message->fd);
+    if (message->word == Sync::executing) executing = true;
+    if (message->word == Sync::listener && options.seccomp) {
+      State state;
+      state.pid = task.pid_;
+      forward_listener(*options.seccomp, state, message->fd.get());
+    }
+  }
+  if (!executing) throw LaunchError(ErrorKind::internal, describe_death(task.pidfd()), 128);
+  task.owned_ = false;
+  task.started_ = true;
+  return task;
+}
+
+void start_created(const std::string& socket_path) {
+  SyncSocket sync(connect_unix(socket_path, SOCK_SEQPACKET));
+  sync.send(Sync::start);
+  if (!await_execution(sync, std::nullopt, {})) {
+    throw LaunchError(ErrorKind::internal, "the container's first process ended before it could start", 128);
+  }
+}
+
+}  // namespace mydocker::runtime

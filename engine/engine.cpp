@@ -120,6 +120,15 @@ std::string sandbox_key(const EngineState& state, const std::string& id) {
   return state.options.exec_root + "/netns/" + id.substr(0, 12);
 }
 
+std::vector<image::ImageUse> list_image_uses(const EngineState& state) {
+  std::vector<image::ImageUse> uses;
+  for (const ContainerPtr& container : state.containers.list()) {
+    if (container->record.image_id.empty()) continue;
+    uses.push_back({container->id(), Digest::parse(container->record.image_id), is_alive(container->state)});
+  }
+  return uses;
+}
+
 void publish(EngineState& state, const Container& container, std::string action, api::StringMap extra) {
   api::StringMap attributes = container.record.config.labels;
   attributes["image"] = container.record.config.image;

@@ -14,6 +14,7 @@
 #include "api/types/image.h"
 #include "api/types/network.h"
 #include "api/types/progress.h"
+#include "api/types/stats.h"
 #include "api/types/system.h"
 #include "engine/async.h"
 #include "engine/base/trace.h"
@@ -157,6 +158,27 @@ struct ImageListOptions {
   int api_minor = 51;
 };
 
+/// Samples of a container's use, one a second (WIRE 18).
+class StatsStream {
+ public:
+  virtual ~StatsStream() = default;
+  /// The next sample, waiting for its time; nullopt once the container is removed. Cancellable.
+  virtual awaitable<std::optional<api::Stats>> next() = 0;
+};
+
+enum class StatsMode { stream, single, one_shot };
+
+struct CommitRequest {
+  std::string container;
+  std::string repository;
+  std::string tag;
+  std::string comment;
+  std::string author;
+  bool pause = true;
+  std::vector<std::string> changes;
+  std::optional<api::ContainerConfig> config;  ///< the body, when there is one
+};
+
 /// Everything the API can do, one coroutine per verb. All members are called on the one I/O thread; none blocks it.
 /// A verb that changes something runs to its end even when its client hangs up; `next()` of a stream is cancellable.
 /// Errors are `Error` with the kinds of ENDPOINTS/WIRE; an error leaves nothing behind, success is durable.
@@ -194,6 +216,12 @@ class Engine {
   awaitable<void> attach(std::string id, AttachOptions options, Hijack hijack);
   awaitable<LogStream> logs(std::string id, LogsOptions options);
 
+  awaitable<api::UpdateResponse> update(std::string id, api::UpdateRequest request);
+  std::unique_ptr<StatsStream> stats(const std::string& id, StatsMode mode);
+  /// Makes an image of a container; the new image's ID.
+  awaitable<std::string> commit(CommitRequest request);
+  awaitable<api::ContainersPruneReport> prune_containers(Filters filters);
+
   // Exec
   awaitable<std::string> create_exec(std::string id, api::ExecCreateRequest request);
   /// `request.detach`: returns after the start and never hijacks. Else as attach.
@@ -211,6 +239,8 @@ class Engine {
   awaitable<std::vector<api::HistoryItem>> image_history(std::string name);
   awaitable<void> tag_image(std::string name, std::string repository, std::string tag);
   awaitable<std::vector<api::DeleteItem>> remove_image(std::string name, bool force, bool no_prune);
+
+  awaitable<api::ImagesPruneReport> prune_images(Filters filters);
 
   // Networks
   awaitable<std::vector<api::NetworkInspect>> list_networks(Filters filters);

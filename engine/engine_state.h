@@ -47,6 +47,8 @@ struct EngineState {
   TraceBook traces;
   LogWatcher log_watcher;
   bool stopping = false;
+  bool pruning_containers = false;
+  bool pruning_images = false;
 
   // Last, so that they end first: nothing that runs on them may outlive what it uses.
   asio::thread_pool disk_pool;      ///< spawns, shim calls, files; each call has its deadline
@@ -61,6 +63,9 @@ std::string sandbox_key(const EngineState& state, const std::string& id);
 
 /// Publishes a container event with the usual attributes: labels, image, name.
 void publish(EngineState& state, const Container& container, std::string action, api::StringMap extra = {});
+
+/// Which containers use which images: what decides whether an image may go.
+std::vector<image::ImageUse> list_image_uses(const EngineState& state);
 
 /// Writes the record's row; returns when it is durable.
 awaitable<void> save_record(EngineState& state, ContainerPtr container);

@@ -7,6 +7,7 @@
 #include "engine/list_filters.h"
 #include "engine/pipe_download.h"
 #include "engine/progress_channel.h"
+#include "engine/prune_filter.h"
 #include "image/archive.h"
 #include "image/pull.h"
 #include "image/reference.h"
@@ -21,15 +22,6 @@ image::RegistryAuth to_registry_auth(const api::AuthConfig& auth) {
                              .identity_token = auth.identity_token,
                              .registry_token = auth.registry_token,
                              .server_address = auth.server_address};
-}
-
-std::vector<image::ImageUse> list_uses(const EngineState& state) {
-  std::vector<image::ImageUse> uses;
-  for (const ContainerPtr& container : state.containers.list()) {
-    if (container->record.image_id.empty()) continue;
-    uses.push_back({container->id(), Digest::parse(container->record.image_id), is_alive(container->state)});
-  }
-  return uses;
 }
 
 void publish_image(EngineState& state, std::string action, const std::string& id, const std::string& name) {
@@ -80,24 +72,6 @@ bool matches_reference(const image::Image& image, const std::vector<std::string>
   });
 }
 
-bool parse_bool_filter(const std::string& key, const std::vector<std::string>& values) {
-  bool yes = false;
-  bool no = false;
-  for (std::string value : values) {
-    std::transform(value.begin(), value.end(), value.begin(),
-                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-    if (value == "1" || value == "true") {
-      yes = true;
-    } else if (value == "0" || value == "false") {
-      no = true;
-    } else {
-      throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "=", value, "'"));
-    }
-  }
-  if (yes == no) throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "'"));
-  return yes;
-}
-
 /// The filters of the image list, bound to the images they name. Blocks.
 struct ImageFilter {
   ImageFilter(const Filters& filters, const image::ImageStore& images) {
@@ -114,17 +88,11 @@ struct ImageFilter {
       } else if (key == "since") {
         since = images.get(values.front()).created;
       } else if (key == "until") {
-        until = parse_until(values.front());
+        until = parse_until_filter(values.front());
       } else {
         throw Error(ErrorKind::invalid_argument, concat("invalid filter '", key, "'"));
       }
     }
-  }
-
-  static Timestamp parse_until(const std::string& text) {
-    if (const auto duration = parse_go_duration(text)) return now() - *duration;
-    if (const auto time = parse_rfc3339(text)) return *time;
-    return parse_unix_timestamp(text);
   }
 
   bool accepts(const image::Image& image) const {
@@ -305,7 +273,7 @@ awaitable<void> Engine::tag_image(std::string name, std::string repository, std:
 
 awaitable<std::vector<api::DeleteItem>> Engine::remove_image(std::string name, bool force, bool no_prune) {
   EngineState& state = *state_;
-  const std::vector<image::ImageUse> uses = list_uses(state);
+  const std::vector<image::ImageUse> uses = list_image_uses(state);
   const image::RemoveOptions options{.force = force, .noprune = no_prune};
   const std::vector<image::DeletedItem> items =
       co_await blocking(state.disk_pool, [&] { return state.images->remove(name, options, uses); });

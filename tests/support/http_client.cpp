@@ -228,7 +228,8 @@ Demultiplexed demultiplex(std::string_view frames) {
     const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(frames[i])); };
     const std::size_t size = byte(4) << 24 | byte(5) << 16 | byte(6) << 8 | byte(7);
     if (byte(0) > 3 || byte(1) != 0 || byte(2) != 0 || byte(3) != 0 || frames.size() < 8 + size) {
-      throw Error(ErrorKind::internal, concat("not a frame: ", write_json(json::value(std::string(frames.substr(0, 32))))));
+      throw Error(ErrorKind::internal,
+                  concat("not a frame: ", write_json(json::value(std::string(frames.substr(0, 32))))));
     }
     (byte(0) == 2 ? out.err : out.out) += frames.substr(8, size);
     frames.remove_prefix(8 + size);

@@ -56,8 +56,7 @@ TEST(ResolvConf, CopiesTheHostsWithoutLoopbackServers) {
   const char* host =
       "# made by hand\nnameserver 127.0.0.53\nnameserver 10.0.0.53\nnameserver ::1\n"
       "domain old.example\nsearch a.example b.example ; two\noptions edns0 trust-ad\nnonsense here\n";
-  EXPECT_EQ(make_resolv_conf(host, {}),
-            "nameserver 10.0.0.53\nsearch a.example b.example\noptions edns0 trust-ad\n");
+  EXPECT_EQ(make_resolv_conf(host, {}), "nameserver 10.0.0.53\nsearch a.example b.example\noptions edns0 trust-ad\n");
   EXPECT_EQ(make_resolv_conf("nameserver 127.0.0.1\n", {}), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
   EXPECT_EQ(make_resolv_conf("", {}), "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
   ResolvConfOptions host_network;

@@ -9,6 +9,7 @@
 #include <nftables/libnftables.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
@@ -162,18 +163,25 @@ bool ping_from(const Netns& netns, const std::string& address, int timeout_ms) {
 
 namespace {
 
-void finish_end(int netns_fd, const std::string& name, const std::string& address) {
-  const auto work = [&] {
-    NetlinkSocket socket(NETLINK_ROUTE);
-    const int index = find_link(socket, name)->index;
-    add_address(socket, index, Ipv4Network::parse(address));
-    set_up(socket, index);
-  };
+/// -1 = the namespace of the calling thread.
+void run_at(int netns_fd, const std::function<void()>& work) {
   if (netns_fd < 0) {
     work();
   } else {
     run_in(netns_fd, work);
   }
+}
+
+void raise_end(const std::string& name, const std::string& address) {
+  NetlinkSocket socket(NETLINK_ROUTE);
+  const int index = find_link(socket, name)->index;
+  add_address(socket, index, Ipv4Network::parse(address));
+  set_up(socket, index);
+}
+
+void settle_end(const std::string& name) {
+  NetlinkSocket socket(NETLINK_ROUTE);
+  settle_carrier(socket, name);
 }
 
 }  // namespace
@@ -192,13 +200,11 @@ void connect_namespaces(int first, const std::string& first_name, const std::str
     message.end().end().end();
     socket.request(message);
   };
-  if (first < 0) {
-    make();
-  } else {
-    run_in(first, make);
-  }
-  finish_end(first, first_name, first_address);
-  finish_end(second, second_name, second_address);
+  run_at(first, make);
+  run_at(first, [&] { raise_end(first_name, first_address); });
+  run_at(second, [&] { raise_end(second_name, second_address); });
+  run_at(first, [&] { settle_end(first_name); });
+  run_at(second, [&] { settle_end(second_name); });
 }
 
 void add_route(const std::string& destination, const std::string& gateway) {
@@ -230,6 +236,28 @@ std::string nft(const std::string& text) {
     throw Error(ErrorKind::internal, nft_ctx_get_error_buffer(context.get()));
   }
   return nft_ctx_get_output_buffer(context.get());
+}
+
+TEST(NftHelper, DISABLED_Run) {
+  const char* text = ::getenv("NETWORK_TEST_RULES");
+  if (text == nullptr) GTEST_SKIP() << "runs only as a child of another case";
+  nft(text);
+}
+
+bool nft_by_another_program(const std::string& text) {
+  return run_helper("NftHelper.*", {concat("NETWORK_TEST_RULES=", text)}).success();
+}
+
+ExitStatus run_helper(const std::string& test_case, std::vector<std::string> environment,
+                      std::vector<std::pair<int, int>> fds) {
+  SpawnOptions options;
+  options.program = "/proc/self/exe";
+  options.arguments = {"network_test", "--gtest_also_run_disabled_tests", concat("--gtest_filter=", test_case),
+                       "--gtest_brief=1"};
+  options.environment = std::move(environment);
+  options.fds = std::move(fds);
+  Process process = Process::spawn(options);
+  return process.wait();
 }
 
 // --- the fixture -----------------------------------------------------------------------------------------------------

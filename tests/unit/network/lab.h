@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/database.h"
+#include "engine/base/process.h"
 #include "engine/base/unique_fd.h"
 #include "network/link.h"
 #include "network/networks.h"
@@ -79,6 +80,14 @@ void write_sysctl(const std::string& name, const std::string& value);
 
 /// Runs nft(8) text in the namespace of the calling thread, as a foreign program would. Its output.
 std::string nft(const std::string& text);
+
+/// The same from a process of its own.
+bool nft_by_another_program(const std::string& text);
+
+/// Runs a case of this program (named DISABLED_, so that it does not run otherwise) as a process of its own, with these
+/// variables and descriptors.
+ExitStatus run_helper(const std::string& test_case, std::vector<std::string> environment,
+                      std::vector<std::pair<int, int>> fds = {});
 
 /// Every case gets an empty network namespace as its "host", lo up, and a database.
 class NetworkTest : public ::testing::Test {

@@ -56,6 +56,8 @@ int ensure_bridge(NetlinkSocket& socket, const BridgeOptions& options) {
   return index;
 }
 
+bool bridged_frames_are_filtered() { return is_on("/proc/sys/net/bridge/bridge-nf-call-iptables"); }
+
 std::vector<std::string> find_non_forwarding(NetlinkSocket& socket, const std::vector<std::string>& ours) {
   if (host_forwards()) return {};
   std::map<int, std::string> names;

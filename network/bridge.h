@@ -23,6 +23,9 @@ struct BridgeOptions {
 /// Throws Error{conflict} when a link of that name is no bridge, Error{internal}.
 int ensure_bridge(NetlinkSocket& socket, const BridgeOptions& options);
 
+/// net.bridge.bridge-nf-call-iptables: frames between ports of a bridge pass the rules for routed packets, too.
+bool bridged_frames_are_filtered();
+
 /// Interfaces with an IPv4 address that do not forward, without lo and `ours`. Empty when the host forwards everywhere.
 std::vector<std::string> find_non_forwarding(NetlinkSocket& socket, const std::vector<std::string>& ours);
 /// net.ipv4.conf.<interface>.forwarding = 1. false: the interface is gone.

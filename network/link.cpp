@@ -259,13 +259,14 @@ void create_veth(NetlinkSocket& socket, const VethPair& pair) {
   join.end().end();
 
   std::vector<NetlinkMessage> messages{create, join};
-  if (pair.isolated) {
-    NetlinkMessage isolate = link_message(RTM_NEWLINK, 0, concat("isolate port ", pair.host_name));
-    isolate.attribute_text(IFLA_IFNAME, pair.host_name);
-    isolate.begin(IFLA_LINKINFO).attribute_text(IFLA_INFO_SLAVE_KIND, "bridge").begin(IFLA_INFO_SLAVE_DATA);
-    isolate.attribute_u8(IFLA_BRPORT_ISOLATED, 1);
-    isolate.end().end();
-    messages.push_back(std::move(isolate));
+  if (pair.isolated || pair.hairpin) {
+    NetlinkMessage port = link_message(RTM_NEWLINK, 0, concat("set up port ", pair.host_name));
+    port.attribute_text(IFLA_IFNAME, pair.host_name);
+    port.begin(IFLA_LINKINFO).attribute_text(IFLA_INFO_SLAVE_KIND, "bridge").begin(IFLA_INFO_SLAVE_DATA);
+    if (pair.isolated) port.attribute_u8(IFLA_BRPORT_ISOLATED, 1);
+    if (pair.hairpin) port.attribute_u8(IFLA_BRPORT_MODE, 1);
+    port.end().end();
+    messages.push_back(std::move(port));
   }
   const std::vector<NetlinkResult> results = socket.batch(messages);
   for (std::size_t i = 0; i < results.size(); ++i) {
@@ -275,7 +276,7 @@ void create_veth(NetlinkSocket& socket, const VethPair& pair) {
   }
 }
 
-void configure_inner_link(NetlinkSocket& socket, const InnerLink& link) {
+int configure_inner_link(NetlinkSocket& socket, const InnerLink& link) {
   const std::optional<Link> found = find_link(socket, link.name);
   if (!found) throw Error(ErrorKind::internal, concat("link ", link.name, " is not in the namespace"));
   std::vector<NetlinkMessage> messages;
@@ -284,7 +285,16 @@ void configure_inner_link(NetlinkSocket& socket, const InnerLink& link) {
   messages.push_back(link_message(RTM_NEWLINK, 0, concat("set ", link.name, " up"), found->index, IFF_UP));
   if (link.gateway) messages.push_back(default_route_message(found->index, *link.gateway));
   socket.request_all(messages);
+  return found->index;
 }
+
+void settle_carrier(NetlinkSocket& socket, int index) {
+  // Being asked for a link makes the kernel catch up with it (rtnl_getlink, since 6.8; harmless before).
+  NetlinkMessage message = link_message(RTM_GETLINK, 0, "find link", index);
+  socket.query(message, [](std::uint16_t, std::span<const std::uint8_t>) {});
+}
+
+void settle_carrier(NetlinkSocket& socket, const std::string& name) { find_link(socket, name); }
 
 void set_loopback_up(NetlinkSocket& socket) {
   NetlinkMessage message = link_message(RTM_NEWLINK, 0, "set lo up", loopback_index, IFF_UP);

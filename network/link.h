@@ -58,6 +58,7 @@ struct VethPair {
   std::string alias;
   int bridge_index = 0;
   bool isolated = false;  ///< the port cannot talk to other isolated ports (icc=false)
+  bool hairpin = false;   ///< frames may leave by the port they came in
   int netns_fd = -1;
   std::string name;  ///< inside
   std::string mac;   ///< inside
@@ -72,8 +73,12 @@ struct InnerLink {
   Ipv4Network address;
   std::optional<Ipv4Address> gateway;  ///< a default route
 };
-/// `lo` up, address, link up, route. `socket` belongs to the namespace.
-void configure_inner_link(NetlinkSocket& socket, const InnerLink& link);
+/// `lo` up, address, link up, route. `socket` belongs to the namespace. The link's index.
+int configure_inner_link(NetlinkSocket& socket, const InnerLink& link);
+/// Makes the kernel take note of a link's carrier now. Left alone, it does so up to a second later, and until then a
+/// fresh pair drops what is sent through it.
+void settle_carrier(NetlinkSocket& socket, int index);
+void settle_carrier(NetlinkSocket& socket, const std::string& name);
 void set_loopback_up(NetlinkSocket& socket);
 
 /// Throws Error{invalid_argument} for what cannot be an interface name (man 7 netdevice: at most 15 bytes, no '/', ':'

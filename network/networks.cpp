@@ -142,7 +142,10 @@ void Networks::Impl::connect(const AttachRequest& request, const NetworkRecord& 
   pair.host_name = endpoint.host_interface;
   pair.alias = concat(alias_prefix, endpoint.container_id);
   pair.bridge_index = ensure_ready(network);
-  pair.isolated = !network.icc;
+  // Where bridged frames pass the rules, these separate the ports (icc=false), and a published port is translated
+  // before the frame is switched: back through the same port, if a container calls itself.
+  pair.hairpin = bridged_frames_are_filtered();
+  pair.isolated = !network.icc && !pair.hairpin;
   pair.netns_fd = request.netns_fd;
   pair.name = endpoint.interface;
   pair.mac = endpoint.mac;
@@ -154,6 +157,8 @@ void Networks::Impl::connect(const AttachRequest& request, const NetworkRecord& 
     InnerLink inner{endpoint.interface, {Ipv4Address::parse(endpoint.ip), endpoint.prefix_length}, std::nullopt};
     if (request.default_route && !endpoint.gateway.empty()) inner.gateway = Ipv4Address::parse(endpoint.gateway);
     fill_netns(request.netns_fd, inner);
+    settle_carrier(route, endpoint.host_interface);
+    settle_carrier(route, pair.bridge_index);  // it has a carrier since its first port has one
     publish(endpoint);
   } catch (...) {  // slow (17-31 ms), but a failed connect must leave a running container as it was
     delete_link(route, endpoint.host_interface);

@@ -48,7 +48,7 @@ void fill_netns(int netns_fd, const InnerLink& link) {
     disable_ipv6(link.name);
     socket.emplace(NETLINK_ROUTE);
   });
-  configure_inner_link(*socket, link);
+  settle_carrier(*socket, configure_inner_link(*socket, link));
 }
 
 }  // namespace mydocker::network

@@ -156,32 +156,36 @@ std::vector<EndpointRecord> NetworkStore::endpoints() {
 
 void NetworkStore::add_endpoint(const EndpointRecord& endpoint) {
   const std::optional<Ipv4Address> address = address_of(endpoint);
-  database_.transaction([&](Connection& db) {
-    Statement insert = db.prepare(
-        "INSERT INTO network_endpoints(endpoint_id, container_id, network_id, record, address) VALUES(?,?,?,?,?)");
-    insert.bind(endpoint.endpoint_id)
-        .bind(endpoint.container_id)
-        .bind(endpoint.network_id)
-        .bind(write_row<EndpointRow>(endpoint));
-    if (!address) {
-      insert.bind_null().step();
-      return;
-    }
-    insert.bind(std::int64_t{address->value}).step();
-    db.prepare("UPDATE networks SET last_address=? WHERE id=?")
-        .bind(std::int64_t{address->value})
-        .bind(endpoint.network_id)
-        .step();
-  });
+  database_.transaction(
+      [&](Connection& db) {
+        Statement insert = db.prepare(
+            "INSERT INTO network_endpoints(endpoint_id, container_id, network_id, record, address) VALUES(?,?,?,?,?)");
+        insert.bind(endpoint.endpoint_id)
+            .bind(endpoint.container_id)
+            .bind(endpoint.network_id)
+            .bind(write_row<EndpointRow>(endpoint));
+        if (!address) {
+          insert.bind_null().step();
+          return;
+        }
+        insert.bind(std::int64_t{address->value}).step();
+        db.prepare("UPDATE networks SET last_address=? WHERE id=?")
+            .bind(std::int64_t{address->value})
+            .bind(endpoint.network_id)
+            .step();
+      },
+      Durability::crash);
 }
 
 void NetworkStore::remove_endpoints(const std::vector<std::string>& endpoint_ids) {
   if (endpoint_ids.empty()) return;
-  database_.transaction([&](Connection& db) {
-    for (const std::string& id : endpoint_ids) {
-      db.prepare("DELETE FROM network_endpoints WHERE endpoint_id=?").bind(id).step();
-    }
-  });
+  database_.transaction(
+      [&](Connection& db) {
+        for (const std::string& id : endpoint_ids) {
+          db.prepare("DELETE FROM network_endpoints WHERE endpoint_id=?").bind(id).step();
+        }
+      },
+      Durability::crash);
 }
 
 std::vector<std::string> NetworkStore::forwarding_interfaces() {
@@ -195,12 +199,14 @@ std::vector<std::string> NetworkStore::forwarding_interfaces() {
 }
 
 void NetworkStore::add_forwarding_interface(const std::string& interface) {
-  database_.transaction([&](Connection& db) {
-    db.prepare("INSERT OR REPLACE INTO network_forwarding(interface, boot_id) VALUES(?,?)")
-        .bind(interface)
-        .bind(boot_id_)
-        .step();
-  });
+  database_.transaction(
+      [&](Connection& db) {
+        db.prepare("INSERT OR REPLACE INTO network_forwarding(interface, boot_id) VALUES(?,?)")
+            .bind(interface)
+            .bind(boot_id_)
+            .step();
+      },
+      Durability::crash);
 }
 
 void NetworkStore::clear_forwarding_interfaces() {

@@ -100,8 +100,13 @@ Database::~Database() {
   ::sqlite3_close(connection_.db_);
 }
 
-void Database::begin() {
+void Database::begin(Durability durability) {
   if (depth_ == 0) {
+    if (durability != durability_) {
+      // NORMAL with a write-ahead log: no sync now; the next durable commit syncs this one, too.
+      connection_.execute(durability == Durability::crash ? "PRAGMA synchronous=NORMAL" : "PRAGMA synchronous=FULL");
+      durability_ = durability;
+    }
     connection_.execute("BEGIN IMMEDIATE");
     doomed_ = false;
   }

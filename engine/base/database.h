@@ -54,6 +54,12 @@ class Connection {
   std::vector<std::pair<std::string, sqlite3_stmt*>> cache_;
 };
 
+/// What a committed change survives.
+enum class Durability {
+  power_cut,  ///< everything: the disk has it
+  crash,  ///< the end of the process, not of the machine: for facts about kernel objects, which a reboot ends anyway
+};
+
 /// Thread-safe: one mutex, held for a whole transaction. Blocks on the disk; coroutines of the engine call it through
 /// their one-thread database pool (STYLE 3.7).
 class Database {
@@ -66,11 +72,11 @@ class Database {
 
   /// Runs `work` in one transaction: committed (durably) when it returns, rolled back when it throws. A transaction
   /// begun inside `work` by the same thread joins it: all commits at the end, once; a failure of a joined one dooms the
-  /// whole.
+  /// whole. A joined one is as durable as the outermost.
   template <typename Work>
-  auto transaction(Work&& work) {
+  auto transaction(Work&& work, Durability durability = Durability::power_cut) {
     const std::scoped_lock lock(mutex_);  // recursive: see above
-    begin();
+    begin(durability);
     try {
       if constexpr (std::is_void_v<decltype(work(connection_))>) {
         work(connection_);
@@ -87,12 +93,13 @@ class Database {
   }
 
  private:
-  void begin();
+  void begin(Durability durability);
   void commit();
   void rollback() noexcept;
 
   std::recursive_mutex mutex_;
   int depth_ = 0;
+  Durability durability_ = Durability::power_cut;  ///< what SQLite is set to
   bool doomed_ = false;
   Connection connection_;
 };

@@ -186,7 +186,8 @@ TEST_F(ContainerTest, ListFiltersSelect) {
     const Response response = client().get("/containers/json?" + query);
     EXPECT_EQ(response.status, 200) << response.body;
     std::string names;
-    for (const json::value& item : response.json().as_array()) names += text(at(item, "Names.0"));
+    const json::value items = response.json();
+    for (const json::value& item : items.as_array()) names += text(at(item, "Names.0"));
     return names;
   };
   const auto filter = [&](const std::string& text) { return "filters=" + url_encode(text); };

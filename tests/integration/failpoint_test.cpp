@@ -44,7 +44,8 @@ TEST_F(FailpointTest, AnEngineKilledInsideACommitForgetsOnlyWhatWasNotAcknowledg
   ASSERT_TRUE(eventually([&] { return engine().has_died(); }));
   restart_clean();
   EXPECT_EQ(client().get("/containers/" + kept + "/json").status, 200);
-  for (const json::value& container : client().get("/containers/json?all=1").json().as_array()) {
+  const json::value left = client().get("/containers/json?all=1").json();
+  for (const json::value& container : left.as_array()) {
     remove(text(at(container, "Id")));
   }
 }

@@ -56,7 +56,8 @@ void DaemonTest::take_snapshot() {
 void DaemonTest::expect_no_leaks() {
   const Response list = client_->get("/containers/json?all=1");
   ASSERT_EQ(list.status, 200) << list.body;
-  for (const json::value& container : list.json().as_array()) remove(text(at(container, "Id")));
+  const json::value containers = list.json();
+  for (const json::value& container : containers.as_array()) remove(text(at(container, "Id")));
   std::string difference;
   eventually([&] {
     difference = LeakSnapshot::difference(*before_, LeakSnapshot::take(*engine_, *surroundings_));

@@ -40,7 +40,7 @@ void ShimTest::SetUp() {
   std::filesystem::copy_file(busybox, tree.path("lower/bin/busybox"));
   for (const char* applet : {"sh",  "cat",      "echo", "sleep", "seq", "id", "stty", "true", "false", "dd", "head",
                              "tty", "hostname", "ps",   "kill",  "yes", "wc", "ls",   "tail", "env",   "pwd"}) {
-    ::symlink("busybox", tree.path(concat("lower/bin/", applet)).c_str());
+    std::filesystem::create_symlink("busybox", tree.path(concat("lower/bin/", applet)));
   }
   tree.write("lower/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n");
   tree.write("lower/etc/group", "root:x:0:\nnogroup:x:65534:\n");

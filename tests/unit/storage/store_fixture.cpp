@@ -119,4 +119,14 @@ std::string run(const std::vector<std::string>& command) {
   return out;
 }
 
+std::string run_in_stack(const OverlayMount& stack, const std::string& script) {
+  const mydocker::test::TempTree mount_point;
+  std::string options = "lowerdir=";
+  for (std::size_t i = 0; i < stack.lower.size(); ++i) options += (i == 0 ? "" : ":") + stack.lower[i];
+  if (!stack.upper.empty()) options += ",upperdir=" + stack.upper + ",workdir=" + stack.work;
+  return run({"unshare", "-m", "sh", "-e", "-c",
+              concat("mount -t overlay overlay -o ", options, " ", mount_point.path(), "; cd ", mount_point.path(),
+                     "; ", script)});
+}
+
 }  // namespace mydocker::storage::test

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/base/database.h"
+#include "engine/base/mount.h"
 #include "storage/layer_store.h"
 #include "storage/paths.h"
 #include "tests/support/requirements.h"
@@ -44,6 +45,8 @@ std::string describe(const std::string& path);
 std::string xattr_of(const std::string& path, const char* name);
 std::vector<std::string> names_in(const std::string& directory);
 std::string content_of(const std::string& path);
+/// Mounts the stack in a mount namespace of its own, runs the shell script in its root, returns what it wrote.
+std::string run_in_stack(const OverlayMount& stack, const std::string& script);
 /// Runs a program to its end; throws when it fails. Returns what it wrote.
 std::string run(const std::vector<std::string>& command);
 

@@ -22,6 +22,8 @@ TEST_F(InstallTest, TheInstalledEngineRunsTheBundledImage) {
     ASSERT_EQ(::stat((prefix + "/bin/" + name).c_str(), &status), 0) << name;
     EXPECT_EQ(status.st_mode & 07777, 0755U) << name;
   }
+  EXPECT_TRUE(path_exists(prefix + "/lib/systemd/system/mydocker.service"));
+  EXPECT_TRUE(path_exists(prefix + "/share/bash-completion/completions/mydocker"));
   engine().stop();
   ::setenv("MYDOCKER_BIN_DIR", (prefix + "/bin").c_str(), 1);
   engine().start();

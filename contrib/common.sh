@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it: which Debian 12 packages they need, and how to get them.
+# Sourced by the scripts beside it: which Debian 12 packages they need and how to get them; what containers need of the machine.
 
 # Compiler, build tools and libraries; busybox-static is packed into the bundled image.
 build_packages=(
@@ -11,7 +11,7 @@ build_packages=(
 # What the tests link and run: GoogleTest, the linters, a registry, network tools.
 test_packages=(
   libgtest-dev libgmock-dev clang-tidy-19 clang-format-19 shellcheck git
-  iproute2 nftables iputils-ping util-linux docker-registry python3-minimal attr strace
+  iproute2 nftables iputils-ping util-linux docker-registry python3 attr strace
 )
 
 # as_root COMMAND...: runs it as root, through sudo where one is not root already.
@@ -52,4 +52,30 @@ build_jobs() {
   local by_memory=$((memory_mb / 700))
   [ "$by_memory" -ge 1 ] || by_memory=1
   echo $((cores < by_memory ? cores : by_memory))
+}
+
+# What containers need and this place lacks, a word each; nothing on an ordinary machine.
+missing_surroundings() {
+  [ -e /proc/self/mountinfo ] || { echo /proc; return; }
+  [ -d /sys/kernel ] || echo /sys
+  grep -q ' - cgroup2\? ' /proc/self/mountinfo || echo /sys/fs/cgroup
+  grep -q '^[0-9]* [0-9]* [^ ]* [^ ]* / ' /proc/self/mountinfo || echo mounted-root
+}
+
+# ensure_surroundings SCRIPT ARGUMENT...: a fresh chroot has no /proc, no /sys, no cgroups, and its root is no mount point,
+# which pivot_root(2) wants. They are made in a mount namespace of its own, where the script starts anew; nothing is left
+# on the machine but the engine that runs in it. Returns 1 when that is not possible.
+ensure_surroundings() {
+  local missing propagation=private
+  missing=$(missing_surroundings | tr '\n' ' ')
+  [ -n "$missing" ] || return 0
+  if [ -n "${MYDOCKER_INSIDE:-}" ] || [ "$(id -u)" != 0 ]; then
+    echo "$1: containers cannot run here; missing: $missing" >&2
+    return 1
+  fi
+  echo "== missing here: $missing- using a mount namespace of its own"
+  export MYDOCKER_INSIDE=1
+  # In a chroot that is no mount point, propagation cannot be changed.
+  unshare --mount --propagation private true 2>/dev/null || propagation=unchanged
+  exec unshare --mount --propagation "$propagation" contrib/with-surroundings "$@"
 }

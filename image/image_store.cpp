@@ -237,18 +237,24 @@ Image ImageStore::add(const NewImage& image) {
     row.bind(id.text()).bind(state_incomplete).bind(image.config_json).bind(image.parent.text()).bind(chain.text());
     row.bind(size).bind(to_unix_nanoseconds(created)).step();
   });
-  failpoint("image.retain");
-  if (!chain.empty()) layers_.retain(chain, owner_of(id));
-  failpoint("image.add");
-  return database_.transaction([&](Connection& db) {
-    {
-      auto row = db.prepare("UPDATE images SET state = ? WHERE id = ?");
-      row.bind(state_present).bind(id.text()).step();
-    }
-    for (const Reference& reference : image.references) write_name(db, reference, id);
-    if (!image.references.empty()) touch(db, id);
-    return load(db, id);
-  });
+  try {
+    failpoint("image.retain");
+    if (!chain.empty()) layers_.retain(chain, owner_of(id));
+    failpoint("image.add");
+    return database_.transaction([&](Connection& db) {
+      {
+        auto row = db.prepare("UPDATE images SET state = ? WHERE id = ?");
+        row.bind(state_present).bind(id.text()).step();
+      }
+      for (const Reference& reference : image.references) write_name(db, reference, id);
+      if (!image.references.empty()) touch(db, id);
+      return load(db, id);
+    });
+  } catch (const Error&) {
+    std::vector<DeletedItem> ignored;
+    if (!find_by_id(id)) release(id, ignored);
+    throw;
+  }
 }
 
 Image ImageStore::tag(std::string_view source, const Reference& target) {

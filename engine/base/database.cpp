@@ -28,8 +28,9 @@ Statement::~Statement() {
 }
 
 Statement& Statement::bind(std::string_view text) {
-  check(db_,
-        ::sqlite3_bind_text64(statement_, next_parameter_++, text.data(), text.size(), SQLITE_TRANSIENT, SQLITE_UTF8),
+  // A null pointer would bind NULL: the empty view means the empty text.
+  const char* const data = text.data() != nullptr ? text.data() : "";
+  check(db_, ::sqlite3_bind_text64(statement_, next_parameter_++, data, text.size(), SQLITE_TRANSIENT, SQLITE_UTF8),
         "bind");
   return *this;
 }

@@ -36,7 +36,9 @@ class ImageTest : public DaemonTest {
   /// A layer with everything that has to survive: links, devices, odd names, long contents, odd padding.
   static std::string odd_layer() {
     TarBuilder tar;
-    tar.directory("odd").file("odd/file", "content", 04755, 12, 34).hard_link("odd/hard", "odd/file");
+    tar.directory("odd")
+        .file("odd/file", "content", 04755, 12, 34)
+        .entry("odd/hard", '1', "", "odd/file", 04755, 12, 34);
     tar.symlink("odd/dangling", "/nowhere").device("odd/null", '3', 1, 3).entry("odd/fifo", '6', "", "", 0600, 1, 2);
     tar.file("odd/b", std::string(100001, 'b')).file("odd/empty", "").file("odd/\xC3\xA4 name", "x");
     return tar.finish() + std::string(9 * 1024, '\0');
@@ -168,9 +170,9 @@ TEST_F(ImageTest, HostileArchivesWriteNothingOutside) {
   }
   // The benign twin of the same form is accepted.
   load({.name = "benign:1",
-        .layers = {base_layer(), TarBuilder().symlink("l", "tmp").file("l/fine", "x").finish()},
+        .layers = {base_layer(), TarBuilder().directory("real").symlink("l", "real").file("l/fine", "x").finish()},
         .config = {}});
-  EXPECT_EQ(run_to_end({.image = "benign:1", .command = {"cat", "/tmp/fine"}}).out, "x");
+  EXPECT_EQ(run_to_end({.image = "benign:1", .command = {"cat", "/real/fine"}}).out, "x");
   client().remove("/images/benign:1?force=1");
 }
 

@@ -91,6 +91,16 @@ bool await_execution(SyncSocket& sync, const std::optional<Seccomp>& seccomp, co
   return executing;
 }
 
+void run_poststart_hooks(const Spec& spec, State state) {
+  if (!spec.hooks) return;
+  state.status = "running";
+  try {
+    run_hooks("poststart", spec.hooks->poststart, state);
+  } catch (const Error& error) {  // runtime.md: a failed poststart hook is a warning
+    log::warn("a hook failed", {{"error", error.message()}});
+  }
+}
+
 }  // namespace
 
 Task::Task(Task&& other) noexcept { *this = std::move(other); }
@@ -201,12 +211,7 @@ void Task::start() {
   owned_ = false;
   started_ = true;
   trace_.mark("execute");
-  if (!options_->spec.hooks) return;
-  try {
-    run_hooks("poststart", options_->spec.hooks->poststart, make_state(*options_, pid_, "running"));
-  } catch (const Error& error) {  // runtime.md: a failed poststart hook is a warning
-    log::warn("a hook failed", {{"error", error.message()}});
-  }
+  run_poststart_hooks(options_->spec, state);
 }
 
 Task exec_task(const ExecOptions& options) {
@@ -245,12 +250,13 @@ Task exec_task(const ExecOptions& options) {
   return task;
 }
 
-void start_created(const std::string& socket_path) {
+void start_created(const std::string& socket_path, const Spec& spec, const State& state) {
   SyncSocket sync(connect_unix(socket_path, SOCK_SEQPACKET));
   sync.send(Sync::start);
-  if (!await_execution(sync, std::nullopt, {})) {
+  if (!await_execution(sync, spec.linux.seccomp, state)) {
     throw LaunchError(ErrorKind::internal, "the container's first process ended before it could start", 128);
   }
+  run_poststart_hooks(spec, state);
 }
 
 }  // namespace mydocker::runtime

@@ -10,6 +10,7 @@
 #include "engine/base/trace.h"
 #include "engine/base/unique_fd.h"
 #include "runtime/cgroup.h"
+#include "runtime/hooks.h"
 #include "runtime/launch_error.h"
 #include "runtime/spec.h"
 
@@ -109,7 +110,8 @@ class Task {
 /// Throws LaunchError. The child is the caller's.
 Task exec_task(const ExecOptions& options);
 
-/// Lets the init stage behind `start_listener` go on, from another process; throws LaunchError as start() does.
-void start_created(const std::string& socket_path);
+/// Lets the init stage behind `start_listener` go on, from another process, and runs the poststart hooks; throws
+/// LaunchError as start() does.
+void start_created(const std::string& socket_path, const Spec& spec, const State& state);
 
 }  // namespace mydocker::runtime

@@ -1,0 +1,104 @@
+#include "runtime/oci/console.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <optional>
+
+#include "engine/base/sys.h"
+
+namespace mydocker::oci {
+namespace {
+
+/// The calling terminal in raw mode while it lives.
+class RawTerminal {
+ public:
+  RawTerminal() {
+    if (::tcgetattr(0, &saved_) != 0) return;
+    termios raw = saved_;
+    ::cfmakeraw(&raw);
+    active_ = ::tcsetattr(0, TCSANOW, &raw) == 0;
+  }
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+  ~RawTerminal() {
+    if (active_) ::tcsetattr(0, TCSANOW, &saved_);
+  }
+
+ private:
+  termios saved_{};
+  bool active_ = false;
+};
+
+void copy_window_size(int master) {
+  winsize size{};
+  if (::ioctl(0, TIOCGWINSZ, &size) == 0) ::ioctl(master, TIOCSWINSZ, &size);
+}
+
+/// false: the source is at its end.
+bool pump(int from, int to) {
+  char buffer[16384];
+  const ssize_t count = retry_on_eintr([&] { return ::read(from, buffer, sizeof buffer); });
+  if (count <= 0) return false;
+  write_all(to, std::string_view(buffer, static_cast<std::size_t>(count)));
+  return true;
+}
+
+void forward_signal(int source, int pidfd, int master) {
+  signalfd_siginfo info{};
+  if (::read(source, &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return;
+  const int signal = static_cast<int>(info.ssi_signo);
+  if (signal == SIGWINCH && master >= 0) return copy_window_size(master);
+  if (signal != SIGCHLD && signal != SIGPIPE && signal != SIGURG) signal_pidfd(pidfd, signal);
+}
+
+ExitStatus reap(pid_t pid) {
+  siginfo_t status{};
+  if (retry_on_eintr([&] { return ::waitid(P_PID, static_cast<id_t>(pid), &status, WEXITED); }) < 0) {
+    throw sys_error("wait for the container");
+  }
+  return make_exit_status(status.si_code, status.si_status);
+}
+
+}  // namespace
+
+SignalSource::SignalSource() {
+  sigset_t all{};
+  ::sigfillset(&all);
+  ::sigdelset(&all, SIGTSTP);
+  if (::sigprocmask(SIG_BLOCK, &all, nullptr) != 0) throw sys_error("sigprocmask");
+  fd_ = UniqueFd(::signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_) throw sys_error("signalfd");
+}
+
+ExitStatus attend(pid_t pid, int pidfd, SignalSource& signals, UniqueFd master) {
+  std::optional<RawTerminal> raw;
+  if (master) {
+    raw.emplace();
+    copy_window_size(master.get());
+  }
+  bool input = static_cast<bool>(master);
+  for (;;) {
+    pollfd waiting[4] = {
+        {pidfd, POLLIN, 0}, {signals.fd(), POLLIN, 0}, {master.get(), POLLIN, 0}, {input ? 0 : -1, POLLIN, 0}};
+    if (::poll(waiting, 4, -1) < 0 && errno != EINTR) throw sys_error("poll");
+    if (waiting[1].revents != 0) forward_signal(signals.fd(), pidfd, master.get());
+    if (waiting[2].revents != 0 && !pump(master.get(), 1)) master.reset();
+    if (waiting[3].revents != 0 && master && !pump(0, master.get())) input = false;
+    if (!master) input = false;
+    if (waiting[0].revents == 0) continue;
+    if (master) {  // what it wrote last
+      set_nonblocking(master.get());
+      while (pump(master.get(), 1)) {
+      }
+    }
+    return reap(pid);
+  }
+}
+
+}  // namespace mydocker::oci

@@ -1,0 +1,205 @@
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <climits>
+#include <cstdlib>
+
+#include "engine/base/log.h"
+#include "engine/base/sys.h"
+#include "engine/base/time.h"
+#include "runtime/oci/console.h"
+#include "runtime/oci/container.h"
+#include "runtime/oci/verbs.h"
+#include "runtime/task.h"
+#include "runtime/terminal.h"
+
+namespace mydocker::oci {
+namespace {
+
+constexpr std::string_view cgroup_prefix = "/mydocker-runtime-";  // no parent directory of ours stays behind
+
+std::vector<Option> launch_options() {
+  return {{"bundle", 'b'},       {"console-socket"},    {"pid-file"},
+          {"detach", 'd', true}, {"keep", 0, true},     {"no-subreaper", 0, true},
+          {"preserve-fds"},      {"no-pivot", 0, true}, {"no-new-keyring", 0, true}};
+}
+
+std::string absolute_path(const std::string& path) {
+  char resolved[PATH_MAX];
+  if (::realpath(path.c_str(), resolved) == nullptr) {
+    const int saved = errno;
+    throw Error(ErrorKind::invalid_argument, concat("bundle ", path, ": ", errno_text(saved)), saved);
+  }
+  return resolved;
+}
+
+std::vector<int> preserved_descriptors(const Arguments& arguments) {
+  std::vector<int> fds;
+  const int count = std::atoi(arguments.get("preserve-fds", "0").c_str());
+  for (int i = 0; i < count; ++i) {
+    if (::fcntl(3 + i, F_GETFD) < 0) {
+      throw Error(ErrorKind::invalid_argument, concat("--preserve-fds: descriptor ", 3 + i, " is not open"));
+    }
+    fds.push_back(3 + i);
+  }
+  return fds;
+}
+
+std::string cgroup_path_of(const GlobalOptions& options, const runtime::Spec& spec, const std::string& id) {
+  if (options.systemd_cgroup) {
+    throw Error(ErrorKind::not_implemented, "the systemd cgroup driver is not implemented: use cgroupfs");
+  }
+  const std::string& path = spec.linux.cgroups_path;
+  if (path.empty()) return concat(cgroup_prefix, id);
+  if (path.front() == '/') return path;
+  return concat("/", path);
+}
+
+std::string user_name() { return ::getuid() == 0 ? "root" : std::to_string(::getuid()); }
+
+void write_pid_file(const Arguments& arguments, pid_t pid) {
+  const std::string path = arguments.get("pid-file");
+  if (path.empty()) return;
+  const std::string aside = path + ".new";
+  {
+    const UniqueFd file = open_file(aside, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+    write_all(file.get(), std::to_string(pid));
+  }
+  if (::rename(aside.c_str(), path.c_str()) != 0) throw sys_error("rename ", aside);
+}
+
+/// A container between its creation and its start, in the process that created it.
+struct Creation {
+  Container container;
+  runtime::Cgroup cgroup;
+  UniqueFd start_listener;
+  runtime::Task task;
+};
+
+void run_poststop_hooks(const runtime::Spec& spec, const runtime::State& state) {
+  if (!spec.hooks) return;
+  try {
+    runtime::run_hooks("poststop", spec.hooks->poststop, state);
+  } catch (const Error& error) {  // runtime.md: a failed poststop hook is a warning
+    log::warn("a hook failed", {{"error", error.message()}});
+  }
+}
+
+runtime::TaskOptions make_task_options(const Container& container, runtime::Spec spec, const Arguments& arguments) {
+  runtime::TaskOptions options;
+  options.id = container.record().id;
+  options.bundle = container.record().bundle;
+  options.resolve_home = true;
+  for (const runtime::Rlimit& limit : spec.process.rlimits) options.requested_rlimits.push_back(limit.type);
+  options.stdio = {0, 1, 2};
+  options.preserve_fds = preserved_descriptors(arguments);
+  options.die_with_parent = false;
+  options.spec = std::move(spec);
+  return options;
+}
+
+/// `separate_start`: start comes from another process, through the socket. `attended`: this process stays.
+Creation create_container(const GlobalOptions& options, const Arguments& arguments, bool separate_start,
+                          bool attended) {
+  const std::string& id = arguments.positional(0, "container id");
+  const std::string bundle = absolute_path(arguments.get("bundle", "."));
+  runtime::Spec spec = runtime::read_bundle(bundle);
+  const std::string console_socket = arguments.get("console-socket");
+  if (spec.process.terminal && !attended && console_socket.empty()) {
+    throw Error(ErrorKind::invalid_argument, "cannot allocate tty if detached without --console-socket");
+  }
+  if (!spec.process.terminal && !console_socket.empty()) {
+    throw Error(ErrorKind::invalid_argument, "cannot use --console-socket if the process has no terminal");
+  }
+  Container container = Container::reserve(options, id);
+  try {
+    Record& record = container.record();
+    record.bundle = bundle;
+    record.rootfs = spec.root.path.starts_with("/") ? spec.root.path : concat(bundle, "/", spec.root.path);
+    record.cgroup_path = cgroup_path_of(options, spec, id);
+    record.created = to_rfc3339(now());
+    record.owner = user_name();
+    container.save_spec(spec);
+    container.save();  // before anything is made, so that `delete` knows of it
+    runtime::Cgroup cgroup = runtime::Cgroup::create(record.cgroup_path);
+    Creation creation{std::move(container), std::move(cgroup), {}, {}};
+    runtime::TaskOptions task_options = make_task_options(creation.container, std::move(spec), arguments);
+    task_options.cgroup = &creation.cgroup;
+    if (separate_start) {
+      creation.start_listener = listen_unix(creation.container.start_socket(), SOCK_SEQPACKET);
+      task_options.start_listener = creation.start_listener.get();
+    }
+    creation.task = runtime::Task::create(std::move(task_options));
+    creation.task.wait_created();
+    creation.container.record().pid = creation.task.pid();
+    creation.container.record().start_time = read_start_time(creation.task.pid());
+    creation.container.save();
+    if (!console_socket.empty()) {
+      runtime::send_to_console_socket(console_socket, creation.task.take_console().get());
+    }
+    write_pid_file(arguments, creation.task.pid());
+    return creation;
+  } catch (...) {
+    Container failed = Container::open(options, id);
+    failed.remove();
+    throw;
+  }
+}
+
+}  // namespace
+
+int create(const GlobalOptions& options, const Words& words) {
+  const Arguments arguments(words, launch_options(), true);
+  Creation creation = create_container(options, arguments, true, false);
+  creation.task.release();
+  return 0;
+}
+
+int start(const GlobalOptions& options, const Words& words) {
+  const Arguments arguments(words, {}, true);
+  Container container = Container::open(options, arguments.positional(0, "container id"));
+  const Status status = container.status();
+  if (status != Status::created) {
+    throw Error(ErrorKind::conflict, concat("cannot start a container in the ", to_string(status), " state"));
+  }
+  const runtime::Spec spec = container.spec();
+  runtime::start_created(container.start_socket(), spec, container.state());
+  ::unlink(container.start_socket().c_str());
+  container.record().started = true;
+  container.save();
+  return 0;
+}
+
+int run(const GlobalOptions& options, const Words& words) {
+  const Arguments arguments(words, launch_options(), true);
+  const bool detach = arguments.has("detach");
+  if (!detach && !arguments.has("no-subreaper")) ::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  Creation creation = create_container(options, arguments, false, !detach);
+  SignalSource signals;
+  Container& container = creation.container;
+  const runtime::Spec spec = container.spec();
+  try {
+    container.record().started = true;
+    container.save();
+    creation.task.start();
+  } catch (...) {
+    creation.task = {};
+    container.remove();
+    throw;
+  }
+  creation.task.release();
+  if (detach) return 0;
+  const ExitStatus status = attend(creation.task.pid(), creation.task.pidfd(), signals, creation.task.take_console());
+  if (!arguments.has("keep")) {
+    runtime::State state = container.state();
+    container.remove();
+    state.status = "stopped";
+    run_poststop_hooks(spec, state);
+  }
+  return status.shell_code();
+}
+
+}  // namespace mydocker::oci

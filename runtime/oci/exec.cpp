@@ -1,0 +1,122 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "engine/base/sys.h"
+#include "runtime/oci/console.h"
+#include "runtime/oci/container.h"
+#include "runtime/oci/verbs.h"
+#include "runtime/task.h"
+#include "runtime/terminal.h"
+
+namespace mydocker::oci {
+namespace {
+
+std::uint32_t parse_number(const std::string& text, std::string_view what) {
+  char* end = nullptr;
+  const unsigned long value = std::strtoul(text.c_str(), &end, 10);
+  if (text.empty() || *end != '\0' || value > 2147483647UL || text.front() == '-') {
+    throw Error(ErrorKind::invalid_argument, concat("invalid ", what, " \"", text, "\""));
+  }
+  return static_cast<std::uint32_t>(value);
+}
+
+/// The container's own process with what the flags change.
+runtime::Process make_process(const runtime::Spec& spec, const Arguments& arguments) {
+  if (!arguments.get("process").empty()) return runtime::read_process(arguments.get("process"));
+  runtime::Process process = spec.process;
+  process.terminal = arguments.has("tty");
+  process.args.assign(arguments.positional().begin() + 1, arguments.positional().end());
+  process.console_size.reset();
+  if (!arguments.get("cwd").empty()) process.cwd = arguments.get("cwd");
+  for (const std::string& variable : arguments.all("env")) process.env.push_back(variable);
+  if (arguments.has("no-new-privs")) process.no_new_privileges = true;
+  if (!arguments.get("apparmor").empty()) process.apparmor_profile = arguments.get("apparmor");
+  if (!arguments.get("process-label").empty()) process.selinux_label = arguments.get("process-label");
+  for (const std::string& gid : arguments.all("additional-gids")) {
+    process.user.additional_gids.push_back(parse_number(gid, "gid"));
+  }
+  for (const std::string& name : arguments.all("cap")) {
+    if (!process.capabilities) process.capabilities.emplace();
+    for (auto* set :
+         {&process.capabilities->bounding, &process.capabilities->effective, &process.capabilities->permitted}) {
+      set->push_back(name);  // never inheritable or ambient (SECURITY R11)
+    }
+  }
+  if (const std::string user = arguments.get("user"); !user.empty()) {
+    const std::size_t colon = std::min(user.find(':'), user.size());
+    process.user.uid = parse_number(user.substr(0, colon), "uid");
+    process.user.gid = colon < user.size() ? parse_number(user.substr(colon + 1), "gid") : process.user.gid;
+  }
+  return process;
+}
+
+void write_pid_file(const std::string& path, pid_t pid) {
+  if (path.empty()) return;
+  const UniqueFd file = open_file(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
+  write_all(file.get(), std::to_string(pid));
+}
+
+}  // namespace
+
+int exec(const GlobalOptions& options, const Words& words) {
+  const Arguments arguments(words,
+                            {{"process", 'p'},
+                             {"tty", 't', true},
+                             {"detach", 'd', true},
+                             {"env", 'e'},
+                             {"user", 'u'},
+                             {"cwd"},
+                             {"pid-file"},
+                             {"console-socket"},
+                             {"preserve-fds"},
+                             {"cap", 'c'},
+                             {"no-new-privs", 0, true},
+                             {"apparmor"},
+                             {"process-label"},
+                             {"additional-gids", 'g'},
+                             {"ignore-paused", 0, true},
+                             {"no-subreaper", 0, true},
+                             {"cgroup"}},
+                            false);
+  Container container = Container::open(options, arguments.positional(0, "container id"));
+  const Status status = container.status();
+  if (status == Status::paused && !arguments.has("ignore-paused")) {
+    throw Error(ErrorKind::conflict, "cannot exec in a paused container (use --ignore-paused to override)");
+  }
+  const UniqueFd init = container.open_process();
+  const runtime::Spec spec = container.spec();
+  runtime::Cgroup cgroup = container.cgroup();
+  runtime::ExecOptions exec_options;
+  exec_options.init_pidfd = init.get();
+  exec_options.init_pid = container.record().pid;
+  exec_options.process = make_process(spec, arguments);
+  exec_options.seccomp = spec.linux.seccomp;
+  exec_options.cgroup = &cgroup;
+  exec_options.resolve_home = true;
+  for (const runtime::Rlimit& limit : exec_options.process.rlimits) {
+    exec_options.requested_rlimits.push_back(limit.type);
+  }
+  exec_options.stdio = {0, 1, 2};
+  const int preserved = std::atoi(arguments.get("preserve-fds", "0").c_str());
+  for (int fd = 3; fd < 3 + preserved; ++fd) exec_options.preserve_fds.push_back(fd);
+  exec_options.die_with_parent = false;
+  const bool detach = arguments.has("detach");
+  const std::string console_socket = arguments.get("console-socket");
+  if (exec_options.process.terminal && detach && console_socket.empty()) {
+    throw Error(ErrorKind::invalid_argument, "cannot allocate tty if detached without --console-socket");
+  }
+  runtime::Task task = runtime::exec_task(exec_options);
+  SignalSource signals;
+  UniqueFd console = task.take_console();
+  if (console && !console_socket.empty()) {
+    runtime::send_to_console_socket(console_socket, console.get());
+    console.reset();
+  }
+  write_pid_file(arguments.get("pid-file"), task.pid());
+  if (detach) return 0;
+  return attend(task.pid(), task.pidfd(), signals, std::move(console)).shell_code();
+}
+
+}  // namespace mydocker::oci

@@ -108,7 +108,11 @@ HostFacts read_host(const ProcessSources& sources) {
   host.ticks_per_second = ::sysconf(_SC_CLK_TCK);
   host.page_kib = ::sysconf(_SC_PAGESIZE) / 1024;
   host.boot_time = to_number(find_line(read_file(sources.proc + "/stat"), "btime"));
-  host.uptime = static_cast<double>(to_number(read_file(sources.proc + "/uptime")));
+  const std::string uptime = read_file(sources.proc + "/uptime");
+  host.uptime = static_cast<double>(to_number(uptime));
+  if (const std::size_t dot = uptime.find('.'); dot != std::string::npos) {
+    host.uptime += static_cast<double>(to_number(std::string_view(uptime).substr(dot + 1, 2))) / 100;
+  }
   host.memory_kib = std::max<std::int64_t>(1, to_number(find_line(read_file(sources.proc + "/meminfo"), "MemTotal:")));
   host.now = std::time(nullptr);
   return host;
@@ -317,7 +321,9 @@ std::string gid(const ProcessFacts& p, const HostFacts&) { return std::to_string
 std::string real_gid(const ProcessFacts& p, const HostFacts&) { return std::to_string(p.real_gid); }
 std::string state(const ProcessFacts& p, const HostFacts&) { return std::string(1, p.state); }
 std::string flags(const ProcessFacts& p, const HostFacts&) { return std::to_string(p.field(9) >> flag_forked & 7); }
-std::string priority(const ProcessFacts& p, const HostFacts&) { return std::to_string(p.field(18) + 60); }
+// ps knows three scales of the same number.
+std::string priority(const ProcessFacts& p, const HostFacts&) { return std::to_string(39 - p.field(18)); }
+std::string old_priority(const ProcessFacts& p, const HostFacts&) { return std::to_string(p.field(18) + 60); }
 std::string no_address(const ProcessFacts&, const HostFacts&) { return "-"; }
 std::string cgroup(const ProcessFacts& p, const HostFacts&) { return p.cgroup; }
 std::string wait_channel(const ProcessFacts& p, const HostFacts&) {
@@ -394,6 +400,8 @@ constexpr Column columns[] = {
     {"ni", "NI", number_field<19>},
     {"nice", "NI", number_field<19>},
     {"pri", "PRI", priority},
+    {"opri", "PRI", old_priority},
+    {"priority", "PRI", number_field<18>},
     {"psr", "PSR", number_field<39>},
     {"minflt", "MINFL", number_field<10>},
     {"majflt", "MAJFL", number_field<12>},
@@ -454,9 +462,9 @@ void add_pids(Wish& wish, std::string_view list) {
 constexpr std::string_view format_plain = "pid,tname,time,ucmd";
 constexpr std::string_view format_bsd_plain = "pid,tname,stat,bsdtime,args";
 constexpr std::string_view format_bsd_user = "user,pid,pcpu,pmem,vsz,rss,tname,stat,start_time,bsdtime,args";
-constexpr std::string_view format_bsd_long = "f,uid,pid,ppid,pri,ni,vsz,rss,wchan,stat,tname,bsdtime,args";
+constexpr std::string_view format_bsd_long = "f,uid,pid,ppid,priority,ni,vsz,rss,wchan,stat,tname,bsdtime,args";
 constexpr std::string_view format_bsd_jobs = "ppid,pid,pgid,sid,tname,tpgid,stat,uid,bsdtime,args";
-constexpr std::string_view format_long = "f,s,uid,pid,ppid,c,pri,ni,addr,sz,wchan,tname,time,ucmd";
+constexpr std::string_view format_long = "f,s,uid,pid,ppid,c,opri,ni,addr,sz,wchan,tname,time,ucmd";
 constexpr std::string_view format_jobs = "pid,pgid,sid,tname,time,ucmd";
 
 void add_full_format(Wish& wish, bool extra) {

@@ -64,6 +64,7 @@ std::string Paths::container(std::string_view id) const {
 
 std::string Paths::upper(std::string_view id) const { return container(id) + "/upper"; }
 std::string Paths::work(std::string_view id) const { return container(id) + "/work"; }
+std::string Paths::init_layer() const { return data_root_ + "/init-layer"; }
 std::string Paths::volumes() const { return data_root_ + "/volumes"; }
 
 std::string Paths::volume(std::string_view name) const {

@@ -18,8 +18,9 @@ namespace mydocker::storage {
 ///     partial/<digest hex>            blob being fetched, with its chunk journal
 ///     containers/<id>/upper, work     what the container wrote; overlayfs' own work directory
 ///     containers/<id>/...             hosts, hostname, resolv.conf, exit, <id>-json.log (the engine's and shim's)
-///     volumes/<name>/_data            content of a local volume
-///     tmp/                            the same file system; what lies here at start is garbage
+///     init-layer/                     what every container finds below its own changes: mount points
+///     (container_layers.h) volumes/<name>/_data            content of a local volume tmp/ the same file system; what
+///     lies here at start is garbage
 ///
 /// Container ids must be 64 hex digits and volume names tokens (SECURITY R22): anything else throws
 /// Error{invalid_argument} before it becomes part of a path.
@@ -41,6 +42,7 @@ class Paths {
   std::string container(std::string_view id) const;
   std::string upper(std::string_view id) const;
   std::string work(std::string_view id) const;
+  std::string init_layer() const;
   std::string volumes() const;
   std::string volume(std::string_view name) const;
   std::string volume_data(std::string_view name) const;

@@ -16,7 +16,7 @@
 ///   descriptor 0   tar or nothing in
 ///   descriptor 1   tar or list out
 ///   descriptor 3   the socket
-///   descriptor 4   the directory that becomes its root (but for `export_root`, whose root is the mounted stack)
+///   descriptor 4   the directory that becomes its root (but for "export", whose root is the mounted stack)
 namespace mydocker::storage {
 
 inline constexpr int worker_socket = 3;
@@ -26,11 +26,11 @@ inline constexpr int worker_root = 4;
 struct WorkerRequest {
   /// "unpack"       tar from 0 into the empty directory 4
   /// "rebuild"      layer directory 4 to the original tar on 1
-  /// "changes"      upper directory 4 against the layers, as lines "kind path\0" on 1
+  /// "changes"      upper directory 4 against the layers, as records "kind path\0" (no blank) on 1
   /// "diff"         upper directory 4 as layer tar on 1
   /// "export"       the stack as tar on 1
   /// "size"         bytes of the files below 4
-  /// "copy_up"      `source_path` of the stack into directory 4, if that is empty
+  /// "copy_up"      directory `source_path` of the stack into the empty directory 4
   std::string job;
   UnpackLimits limits;
   OverlayMount stack;       ///< "changes" (lower only), "export", "copy_up"
@@ -48,7 +48,7 @@ struct WorkerAnswer {
   int errno_value = 0;
   UnpackResult unpacked;        ///< "unpack"
   std::int64_t size_bytes = 0;  ///< "size"
-  bool copied = false;          ///< "copy_up": false when the target was not empty or the source is no directory
+  bool copied = false;          ///< "copy_up": false when the stack has no such directory
 
   static constexpr auto json_fields() {
     return std::tuple(field("error", &WorkerAnswer::error), field("error_kind", &WorkerAnswer::error_kind),

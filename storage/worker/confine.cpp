@@ -93,7 +93,9 @@ std::uint64_t capabilities_of(Rights rights) {
     case Rights::copy:
       return make;
     case Rights::read:
-      return set(CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_SYS_ADMIN);
+      return set(CAP_DAC_READ_SEARCH);
+    case Rights::read_trusted:
+      return set(CAP_DAC_READ_SEARCH, CAP_SYS_ADMIN);
   }
   return 0;
 }
@@ -131,10 +133,17 @@ void isolate() {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) throw sys_error("make mounts private");
 }
 
-UniqueFd open_mount_point() { return open_file("/", O_PATH | O_DIRECTORY); }
+UniqueFd mount_stack(const OverlayMount& stack) {
+  // Any directory of this mount namespace will do; the topmost layer exists for sure and has a name, which older
+  // kernels need to find the mount again.
+  UniqueFd root = mount_overlay(stack, open_file(stack.lower.front(), O_PATH | O_DIRECTORY).get());
+  set_mount_attributes(root.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, 0,
+                       false);
+  return root;
+}
 
 void enter_mount(int mount) {
-  attach_mount(mount, open_mount_point().get());
+  attach_mount(mount, open_file("/", O_PATH | O_DIRECTORY).get());
   pivot_to(mount);
 }
 
@@ -143,7 +152,7 @@ void drop_rights(Rights rights, std::uint64_t memory_bytes, std::uint64_t file_b
   set_limit(RLIMIT_CORE, 0, "core");
   set_limit(RLIMIT_CPU, most_cpu_seconds, "cpu");
   set_limit(RLIMIT_NOFILE, most_files, "nofile");
-  if (rights != Rights::read) set_limit(RLIMIT_FSIZE, file_bytes, "fsize");
+  if (rights == Rights::unpack || rights == Rights::copy) set_limit(RLIMIT_FSIZE, file_bytes, "fsize");
   if (limit_memory) set_limit(RLIMIT_AS, memory_bytes, "as");
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw sys_error("no_new_privs");
   if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw sys_error("dumpable");

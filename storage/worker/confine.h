@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "engine/base/mount.h"
 #include "engine/base/unique_fd.h"
 
 /// Turns the worker into a process that can do nothing but its one job (SECURITY R7, R27): own mount, network, IPC and
@@ -18,16 +19,17 @@ UniqueFd detach_directory(int directory, RootAccess access);
 /// New namespaces, mounts private.
 void isolate();
 
-/// Where stacks are mounted on their way to become the root: the old root directory, which is left soon.
-UniqueFd open_mount_point();
+/// Mounts the stack, read-only. Returns its root: a way to it that no name leads to.
+UniqueFd mount_stack(const OverlayMount& stack);
 
 /// Makes the detached `mount` the root.
 void enter_mount(int mount);
 
 enum class Rights {
-  unpack,  ///< make any file, trusted xattrs included
-  copy,    ///< make any file
-  read,    ///< read any file and its trusted xattrs
+  unpack,        ///< make any file, trusted xattrs included
+  copy,          ///< make any file
+  read,          ///< read any file
+  read_trusted,  ///< and trusted xattrs, too
 };
 
 /// Last: limits, capabilities, no_new_privs, seccomp. Throws Error{internal}: no job runs unconfined (R28).

@@ -12,6 +12,8 @@
 #include "engine/base/mount.h"
 #include "engine/base/sys.h"
 #include "storage/tar_apply.h"
+#include "storage/tar_copy.h"
+#include "storage/tar_diff.h"
 #include "storage/tar_recipe.h"
 #include "storage/worker/confine.h"
 #include "storage/worker_protocol.h"
@@ -71,10 +73,69 @@ void rebuild(const WorkerRequest& request) {
   output.flush();
 }
 
+void changes(const WorkerRequest& request) {
+  const UniqueFd root = detach_directory(worker_root, RootAccess::read_only);
+  ::close(worker_root);
+  isolate();
+  const UniqueFd lower = request.stack.lower.empty() ? UniqueFd() : mount_stack(request.stack);
+  enter_mount(root.get());
+  drop_rights(Rights::read_trusted, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  Output output;
+  find_changes(root.get(), lower.get(), request.limits.name_bytes, [&output](ChangeKind kind, std::string_view path) {
+    output.put(concat(static_cast<int>(kind), path));
+    output.put(std::string_view("\0", 1));
+  });
+  output.flush();
+}
+
+void diff(const WorkerRequest& request) {
+  const UniqueFd root = enter_own_directory(RootAccess::read_only);
+  drop_rights(Rights::read_trusted, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  Output output;
+  write_tree(root.get(), TarForm::layer, request.limits.name_bytes, [&output](std::string_view b) { output.put(b); });
+  output.flush();
+}
+
+void export_tree(const WorkerRequest& request) {
+  ::close(worker_root);
+  isolate();
+  const UniqueFd root = mount_stack(request.stack);
+  pivot_to(root.get());
+  drop_rights(Rights::read, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  Output output;
+  write_tree(root.get(), TarForm::plain, request.limits.name_bytes, [&output](std::string_view b) { output.put(b); });
+  output.flush();
+}
+
+void size(const WorkerRequest& request, WorkerAnswer& answer) {
+  const UniqueFd root = enter_own_directory(RootAccess::read_only);
+  drop_rights(Rights::read, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  answer.size_bytes = tree_size(root.get());
+}
+
+void copy_up(const WorkerRequest& request, WorkerAnswer& answer) {
+  const UniqueFd root = detach_directory(worker_root, RootAccess::writable);
+  ::close(worker_root);
+  isolate();
+  const UniqueFd stack = mount_stack(request.stack);
+  enter_mount(root.get());
+  drop_rights(Rights::copy, request.limits.worker_memory_bytes, request.limits.file_bytes);
+  const UniqueFd source = find_in_root(stack.get(), request.source_path, O_RDONLY | O_DIRECTORY);
+  if (!source) return;
+  copy_tree(source.get(), root.get());
+  answer.copied = true;
+}
+
 void run(const WorkerRequest& request, WorkerAnswer& answer) {
-  if (request.job == "unpack") return unpack(request, answer);
-  if (request.job == "rebuild") return rebuild(request);
-  throw Error(ErrorKind::internal, concat("worker: unknown job ", request.job));
+  const std::string& job = request.job;
+  if (job == "unpack") return unpack(request, answer);
+  if (job == "rebuild") return rebuild(request);
+  if (job == "changes") return changes(request);
+  if (job == "diff") return diff(request);
+  if (job == "export") return export_tree(request);
+  if (job == "size") return size(request, answer);
+  if (job == "copy_up") return copy_up(request, answer);
+  throw Error(ErrorKind::internal, concat("worker: unknown job ", job));
 }
 
 WorkerAnswer answer_to(const WorkerRequest& request) {

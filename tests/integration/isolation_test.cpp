@@ -114,11 +114,13 @@ TEST_F(IsolationTest, NoNewPrivilegesIsSet) {
 }
 
 TEST_F(IsolationTest, MaskedPathsAreEmptyAndReadOnlyOnesUnwritable) {
-  EXPECT_EQ(output({"sh", "-c", "cat /proc/kcore | head -c 10"}), "");
+  EXPECT_EQ(output({"sh", "-c", "cat /proc/kcore 2>/dev/null | head -c 10"}), "");
   EXPECT_EQ(output({"sh", "-c", "cat /proc/timer_list 2>/dev/null | head -c 10"}), "");
   EXPECT_EQ(output({"sh", "-c", "ls /sys/firmware"}), "");
   EXPECT_NE(output({"sh", "-c", "echo 1 > /proc/sys/kernel/hostname"}).find("ead-only"), std::string::npos);
-  EXPECT_NE(output({"sh", "-c", "echo b > /proc/sysrq-trigger"}).find("ead-only"), std::string::npos);
+  if (path_exists("/proc/sysrq-trigger")) {
+    EXPECT_NE(output({"sh", "-c", "echo h > /proc/sysrq-trigger"}).find("ead-only"), std::string::npos);
+  }
   EXPECT_NE(output({"sh", "-c", "mkdir /sys/fs/cgroup/x /sys/fs/cgroup/memory/x"}).find("ead-only"), std::string::npos);
 }
 
@@ -127,14 +129,20 @@ TEST_F(IsolationTest, OnlyTheDefaultDevicesOpen) {
   EXPECT_EQ(output({"/payload", "mknod", "/tmp/mem", "1", "1"}), "open: Operation not permitted\n");
   EXPECT_EQ(output({"/payload", "mknod", "/tmp/kmsg", "1", "11"}), "open: Operation not permitted\n");
   EXPECT_EQ(output({"/payload", "mknod", "/tmp/fuse", "10", "229"}), "open: Operation not permitted\n");
-  const std::string dev = output({"sh", "-c", "ls /dev | tr '\\n' ' '"});
-  EXPECT_EQ(dev, "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ");
+  const std::string dev = output({"sh", "-c", "ls /dev | grep -v core | tr '\\n' ' '"});
+  EXPECT_EQ(dev, "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ");
 }
 
 TEST_F(IsolationTest, ADeviceCanBeGiven) {
+  // One that no default container has and that anybody may open.
+  std::string device;
+  for (const char* path : {"/dev/fuse", "/dev/net/tun", "/dev/loop-control", "/dev/hwrng"}) {
+    if (device.empty() && path_exists(path)) device = path;
+  }
+  if (device.empty()) GTEST_SKIP() << "needs a device of the host";
   const json::object host{
       {"Devices", json::array{json::object{
-                      {"PathOnHost", "/dev/kmsg"}, {"PathInContainer", "/dev/given"}, {"CgroupPermissions", "r"}}}}};
+                      {"PathOnHost", device}, {"PathInContainer", "/dev/given"}, {"CgroupPermissions", "r"}}}}};
   EXPECT_EQ(
       output({"sh", "-c", "exec 3</dev/given && echo opened; (exec 3>/dev/given) 2>/dev/null || echo no write"}, host),
       "opened\nno write\n");

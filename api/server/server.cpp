@@ -150,11 +150,15 @@ void Server::serve(UniqueFd socket) {
   state_->serve(std::move(socket));
 }
 
+void Server::refuse_new() {
+  for (const auto& listener : state_->listeners) listener->close();
+  state_->listeners.clear();
+}
+
 awaitable<void> Server::stop(std::chrono::milliseconds patience) {
   const std::shared_ptr<State> state = state_;
   state->stopping = true;
-  for (const auto& listener : state->listeners) listener->close();
-  state->listeners.clear();
+  refuse_new();
   for (const auto& connection : state->connections) connection->stop();
   const auto end = asio::steady_timer::clock_type::now() + patience;
   while (!state->connections.empty() && asio::steady_timer::clock_type::now() < end) {

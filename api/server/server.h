@@ -22,7 +22,10 @@ class Server {
   /// Serves one connected socket: for tests and socketpairs.
   void serve(UniqueFd socket);
 
-  /// Accepts no more, closes idle connections, lets running requests end. `awaitable` returns when all are gone or
+  /// Closes the listening sockets; connections are served on.
+  void refuse_new();
+
+  /// Accepts no more, closes idle connections, lets running requests end. Returns when all are gone or
   /// `patience` has passed; the rest is cut off then.
   awaitable<void> stop(std::chrono::milliseconds patience);
 

@@ -1,0 +1,213 @@
+// mydockerd: makes the objects and connects them. Crash-only: a start is a recovery, an end needs no cleaning up
+// (DESIGN 3.2).
+#include <fcntl.h>
+#include <grp.h>
+#include <locale.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "api/daemon/config.h"
+#include "api/daemon/instance_lock.h"
+#include "api/daemon/service_manager.h"
+#include "api/server/routes/routes.h"
+#include "api/server/server.h"
+#include "api/types/system.h"
+#include "engine/base/log.h"
+#include "engine/base/sys.h"
+#include "engine/engine.h"
+
+namespace mydocker::daemon {
+namespace {
+
+namespace asio = boost::asio;
+
+/// How long answers still under way get after the engine's verbs have ended.
+constexpr std::chrono::milliseconds last_answers{1000};
+
+/// As many descriptors as the kernel lets us have: each container holds some (its own limits are set explicitly).
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void prepare_process() {
+  ::setlocale(LC_CTYPE, "C.UTF-8");  // names in archives
+  ::umask(0022);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::mallopt(M_ARENA_MAX, 2);  // a dozen pool threads must not keep an arena each
+  raise_descriptor_limit();
+}
+
+std::string program_directory() {
+  std::string path(4096, '\0');
+  const ssize_t size = ::readlink("/proc/self/exe", path.data(), path.size());
+  if (size <= 0) throw sys_error("readlink /proc/self/exe");
+  path.resize(static_cast<std::size_t>(size));
+  return path.substr(0, path.rfind('/'));
+}
+
+void find_companions(engine::Options& options) {
+  options.programs_dir = program_directory();
+  const std::string image = options.programs_dir + "/../share/mydocker/busybox-bundled.tar";
+  if (path_exists(image)) options.bundled_image = image;
+}
+
+gid_t find_group(const Config& config) {
+  if (const group* entry = ::getgrnam(config.group.c_str())) return entry->gr_gid;
+  if (config.group_was_set) {
+    throw Error(ErrorKind::invalid_argument, concat("--group: there is no group \"", config.group, "\""));
+  }
+  return 0;
+}
+
+void make_private_dir(const std::string& path, mode_t mode) {
+  make_dirs(path, mode);
+  if (::chmod(path.c_str(), mode) != 0) throw sys_error("chmod ", path);
+}
+
+std::vector<UniqueFd> open_sockets(const Config& config) {
+  std::vector<UniqueFd> sockets;
+  const gid_t group = find_group(config);
+  for (const std::string& host : config.hosts) {
+    if (host.starts_with("fd://")) {
+      for (UniqueFd& socket : take_activated_sockets()) sockets.push_back(std::move(socket));
+    } else {
+      sockets.push_back(api::listen_on_unix(host.substr(std::string_view("unix://").size()), group));
+    }
+  }
+  return sockets;
+}
+
+void remove_sockets(const Config& config) {
+  for (const std::string& host : config.hosts) {
+    if (host.starts_with("unix://")) ::unlink(host.substr(7).c_str());
+  }
+}
+
+/// The objects of the running program, in the order in which they need each other.
+struct Program {
+  Program(const Config& given, std::vector<UniqueFd> listening)
+      : config(given),
+        sockets(std::move(listening)),
+        engine(io.get_executor(), config.engine),
+        server(io.get_executor(), api::make_router(engine)),
+        end_signals(io, SIGTERM, SIGINT),
+        ignored_signals(io, SIGHUP) {}
+
+  asio::io_context io{1};
+  const Config& config;
+  std::vector<UniqueFd> sockets;
+  engine::Engine engine;
+  api::Server server;
+  asio::signal_set end_signals;
+  asio::signal_set ignored_signals;
+  int exit_code = 0;
+};
+
+asio::awaitable<void> ignore_hangups(Program& program) {
+  for (;;) {
+    co_await program.ignored_signals.async_wait(asio::use_awaitable);
+    log::warn("SIGHUP: reloading the configuration is not implemented yet; restart the engine, containers run on");
+  }
+}
+
+asio::awaitable<void> serve(Program& program) {
+  co_await program.engine.recover();
+  for (UniqueFd& socket : program.sockets) program.server.listen(std::move(socket));
+  for (const std::string& host : program.config.hosts) log::info("API listen on", {{"address", host}});
+  notify_service_manager("READY=1");
+  co_await program.end_signals.async_wait(asio::use_awaitable);
+  log::info("ending; containers run on");
+  notify_service_manager("STOPPING=1");
+  program.server.refuse_new();
+  remove_sockets(program.config);
+  co_await program.engine.shutdown();
+  co_await program.server.stop(last_answers);
+}
+
+asio::awaitable<void> run_program(Program& program) {
+  try {
+    co_await serve(program);
+  } catch (const std::exception& error) {
+    log::error("the engine ends", {{"error", error.what()}});
+    program.exit_code = 1;
+  }
+  program.io.stop();
+}
+
+/// A verb that hangs must not keep us: from the signal on, the process has this long.
+void limit_shutdown(Program& program) {
+  program.end_signals.async_wait([&](const boost::system::error_code& error, int) {
+    if (!error && program.config.engine.shutdown_timeout_seconds > 0) {
+      ::alarm(static_cast<unsigned>(program.config.engine.shutdown_timeout_seconds));
+    }
+  });
+}
+
+int run(const Config& config) {
+  prepare_process();
+  if (::geteuid() != 0) throw Error(ErrorKind::forbidden, "mydockerd needs to be started with root privileges");
+  log::set_level(config.log_level);
+  make_private_dir(config.engine.data_root, 0710);
+  make_private_dir(config.engine.exec_root, 0711);
+  const InstanceLock data_lock(config.engine.data_root + "/engine.lock", "data-root " + config.engine.data_root);
+  data_lock.write_pid();
+  const InstanceLock exec_lock(config.engine.exec_root + "/engine.lock", "exec-root " + config.engine.exec_root);
+  const InstanceLock pid_lock(config.pidfile, "pidfile " + config.pidfile);
+  pid_lock.write_pid();
+  Config complete = config;
+  find_companions(complete.engine);
+
+  // Bound first, so that clients wait for us from now on; served after the recovery.
+  auto* program = new Program(complete, open_sockets(complete));
+  limit_shutdown(*program);
+  engine::spawn(program->io.get_executor(), "signals", ignore_hangups(*program));
+  engine::spawn(program->io.get_executor(), "main", run_program(*program));
+  program->io.run();
+  ::unlink(config.pidfile.c_str());
+  log::info("ended");
+  // Nothing is left to save, and pool threads may still wait for a stuck shim: no destructors.
+  ::_exit(program->exit_code);
+}
+
+int main_or_throw(const std::vector<std::string>& arguments) {
+  const Config config = parse_config(arguments);
+  if (config.show_help) {
+    std::fputs(make_help().c_str(), stdout);
+    return 0;
+  }
+  if (config.show_version) {
+    std::printf("mydockerd version %s, API %s\n", std::string(api::server_version).c_str(),
+                std::string(api::max_api_version).c_str());
+    return 0;
+  }
+  if (config.validate) {
+    std::fputs("configuration OK\n", stdout);
+    return 0;
+  }
+  return run(config);
+}
+
+}  // namespace
+}  // namespace mydocker::daemon
+
+int main(int argc, char** argv) {
+  try {
+    return mydocker::daemon::main_or_throw(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "mydockerd: %s\n", error.what());
+    return 1;
+  }
+}

@@ -1,0 +1,41 @@
+#include "api/types/network.h"
+
+#include "api/server/routes/routes.h"
+
+namespace mydocker::api {
+namespace {
+
+void fit_dialect(NetworkInspect& network, const ApiVersion& version) {
+  if (version.minor < 48) network.enable_ipv4.reset();
+}
+
+/// NetworkList.
+awaitable<void> list_networks(Engine& engine, const Request& request, Writer& out) {
+  std::vector<NetworkInspect> networks = co_await engine.list_networks(request.filters());
+  for (NetworkInspect& network : networks) fit_dialect(network, request.version);
+  co_await out.object(Status::ok, networks);
+}
+
+/// NetworkInspect.
+awaitable<void> inspect_network(Engine& engine, const Request& request, Writer& out) {
+  NetworkInspect network = co_await engine.inspect_network(request.path_param("id"));
+  fit_dialect(network, request.version);
+  co_await out.object(Status::ok, network);
+}
+
+constexpr EngineRoute routes[] = {
+    {Method::get, "/networks", list_networks},
+    {Method::get, "/networks/", list_networks},
+    {Method::post, "/networks/create", answer_not_implemented},
+    {Method::post, "/networks/prune", answer_not_implemented},
+    {Method::get, "/networks/{id}", inspect_network},
+    {Method::post, "/networks/{id}/connect", answer_not_implemented},
+    {Method::post, "/networks/{id}/disconnect", answer_not_implemented},
+    {Method::delete_, "/networks/{id}", answer_not_implemented},
+};
+
+}  // namespace
+
+std::span<const EngineRoute> network_routes() { return routes; }
+
+}  // namespace mydocker::api

@@ -1,0 +1,107 @@
+#include "api/server/routes/routes.h"
+
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "api/types/progress.h"
+#include "engine/base/sys.h"
+
+namespace mydocker::api {
+namespace {
+
+constexpr std::size_t download_buffer = std::size_t{256} << 10;
+
+awaitable<engine::HijackedClient> hijack_client(Writer* out, HijackHead form, bool framed) {
+  RawClient raw = co_await out->hijack(form, framed);
+  engine::HijackedClient client;
+  client.socket = std::move(raw.socket);
+  client.pending_input = std::move(raw.pending_input);
+  co_return client;
+}
+
+/// X-Mydocker-Trace: 1 asks for the phases of the verb that this request ran (DESIGN 3.8). The I/O thread records a
+/// trace right before it answers, so the newest one is the request's own.
+void add_server_timing(const Engine& engine, Writer& out) {
+  const std::vector<Trace> traces = engine.traces().recent();
+  if (!traces.empty()) out.add_header("Server-Timing", traces.back().to_server_timing());
+}
+
+awaitable<void> run(const EngineRoute* route, Engine* engine, const Request& request, Writer& out) {
+  if (request.header("X-Mydocker-Trace") == "1") {
+    out.on_head([engine](Writer& writer) { add_server_timing(*engine, writer); });
+  }
+  return route->handler(*engine, request, out);
+}
+
+}  // namespace
+
+Router make_router(Engine& engine) {
+  const std::array tables{system_routes(),  container_routes(), stream_routes(), exec_routes(),   image_routes(),
+                          network_routes(), volume_routes(),    build_routes(),  plugin_routes(), swarm_routes()};
+  std::vector<Route> routes;
+  for (const std::span<const EngineRoute> table : tables) {
+    for (const EngineRoute& row : table) {
+      routes.push_back(
+          {row.method, std::string(row.pattern),
+           [&engine, route = &row](const Request& request, Writer& out) { return run(route, &engine, request, out); },
+           row.on_hangup, row.body});
+    }
+  }
+  return Router(std::move(routes));
+}
+
+awaitable<void> answer_not_implemented(Engine&, const Request& request, Writer&) {
+  throw Error(ErrorKind::not_implemented, concat(request.path, " is not implemented yet"));
+  co_return;  // makes it a coroutine
+}
+
+engine::Hijack make_hijack(Writer& out, HijackHead form) {
+  return [out = &out, form](bool framed) { return hijack_client(out, form, framed); };
+}
+
+awaitable<void> write_progress(std::unique_ptr<engine::ProgressStream> progress, Writer& out) {
+  std::optional<ProgressMessage> message = co_await progress->next();
+  co_await out.begin_stream(Status::ok, "application/json");
+  ProgressMessage failure;
+  while (message) {
+    const std::string line = write_json(to_json(*message)) + "\r\n";
+    co_await out.chunk(line);
+    try {
+      message = co_await progress->next();
+    } catch (const Error& error) {
+      failure.error = error.message();
+      failure.error_detail = ProgressError{0, error.message()};
+      message.reset();
+    }
+  }
+  if (!failure.error.empty()) {
+    const std::string line = write_json(to_json(failure)) + "\r\n";
+    co_await out.chunk(line);
+  }
+  co_await out.end_stream();
+}
+
+awaitable<void> write_download(std::unique_ptr<engine::Download> download, Writer& out) {
+  UniqueFd pipe_end = download->take_pipe();
+  set_nonblocking(pipe_end.get());
+  asio::posix::stream_descriptor pipe(co_await asio::this_coro::executor, pipe_end.release());
+  std::vector<char> buffer(download_buffer);
+  bool begun = false;
+  for (;;) {
+    boost::system::error_code error;
+    const std::size_t count =
+        co_await pipe.async_read_some(asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
+    if (error || count == 0) break;
+    if (!std::exchange(begun, true)) co_await out.begin_stream(Status::ok, "application/x-tar");
+    co_await out.chunk({buffer.data(), count});
+  }
+  co_await download
+      ->finish();  // a throw after the first byte cuts the stream off: the client must not take it as whole
+  if (!begun) co_await out.begin_stream(Status::ok, "application/x-tar");
+  co_await out.end_stream();
+}
+
+}  // namespace mydocker::api

@@ -104,7 +104,8 @@ std::optional<UniqueFd> Client::try_connect(int& errno_value) {
 UniqueFd Client::connect() {
   int errno_value = 0;
   if (auto socket = try_connect(errno_value)) return std::move(*socket);
-  if (start_engine_ && std::exchange(start_engine_, nullptr)()) {
+  const bool nobody = errno_value == ENOENT || errno_value == ECONNREFUSED;
+  if (nobody && start_engine_ && std::exchange(start_engine_, nullptr)()) {
     if (auto socket = try_connect(errno_value)) return std::move(*socket);
   }
   if (errno_value == EACCES || errno_value == EPERM) {
@@ -130,7 +131,10 @@ HttpRequest Client::make_request(const ApiCall& call) const {
 }
 
 HttpConnection Client::begin(const ApiCall& call) {
-  HttpConnection connection = idle_ ? *std::exchange(idle_, std::nullopt) : HttpConnection(connect());
+  return begin_on(idle_ ? *std::exchange(idle_, std::nullopt) : HttpConnection(connect()), call);
+}
+
+HttpConnection Client::begin_on(HttpConnection connection, const ApiCall& call) {
   connection.send(make_request(call));
   return connection;
 }

@@ -70,6 +70,7 @@ class Client {
   ApiStream open(const ApiCall& call);
   /// In two steps, so that several calls can wait for their heads at the same time.
   HttpConnection begin(const ApiCall& call);
+  HttpConnection begin_on(HttpConnection connection, const ApiCall& call);
   HttpHead finish(HttpConnection& connection);
   /// Asks for Upgrade: tcp.
   HttpConnection begin_hijack(const ApiCall& call);

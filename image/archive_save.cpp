@@ -1,8 +1,5 @@
 #include <algorithm>
-#include <array>
-#include <exception>
 #include <set>
-#include <thread>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
@@ -19,30 +16,6 @@ std::string blob_path(const Digest& digest) { return concat("blobs/sha256/", dig
 
 json::object descriptor(std::string_view media_type, const Digest& digest, std::int64_t size) {
   return {{"mediaType", media_type}, {"digest", digest.text()}, {"size", size}};
-}
-
-/// Size of a layer's tar, by reading it once: the store keeps no count.
-std::int64_t count_tar(storage::LayerStore& layers, const Digest& chain_id) {
-  Pipe pipe = make_pipe();
-  std::int64_t total = 0;
-  std::exception_ptr failure;
-  std::jthread reader([&, fd = pipe.read.get()] {
-    std::vector<char> buffer(std::size_t{256} << 10);
-    for (;;) {
-      const ssize_t got = retry_on_eintr([&] { return ::read(fd, buffer.data(), buffer.size()); });
-      if (got <= 0) return;
-      total += got;
-    }
-  });
-  try {
-    layers.read_tar(chain_id, pipe.write.get());
-  } catch (...) {  // the reader must end first
-    failure = std::current_exception();
-  }
-  pipe.write.reset();
-  reader.join();
-  if (failure) std::rethrow_exception(failure);
-  return total;
 }
 
 class Saver {
@@ -122,7 +95,7 @@ class Saver {
     if (stop_.stop_requested()) throw Error(ErrorKind::unavailable, "save was cancelled");
     if (const auto known = sizes_.find(diff_id); known != sizes_.end()) return known->second;
     failpoint("save.layer");
-    const std::int64_t size = count_tar(images_.layers(), chain);
+    const std::int64_t size = images_.layers().get(chain).tar_bytes;
     tar_.begin_file(blob_path(diff_id), size);
     images_.layers().read_tar(chain, fd_);
     tar_.end_file();

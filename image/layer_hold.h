@@ -2,7 +2,6 @@
 
 #include <string>
 
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "storage/layer_store.h"
 
@@ -16,8 +15,7 @@ class LayerHold {
   ~LayerHold() {
     try {
       layers_.release_owner(owner_);
-    } catch (const Error& error) {
-      log::warn("releasing layers failed", {{"owner", owner_}, {"error", error.message()}});
+    } catch (const Error&) {  // they stay until the next start: recover() drops owners of this kind
     }
   }
   LayerHold(const LayerHold&) = delete;

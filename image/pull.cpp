@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "engine/base/failpoint.h"
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "image/archive.h"
 #include "image/layer_fetch.h"
@@ -105,9 +104,8 @@ class Puller::Impl {
         client.emplace(options_, request.reference, mirror, RegistryAuth{}, stop);
         client->connect();
         return pull_all(*client, request, sink, stop);
-      } catch (const Error& error) {
+      } catch (const Error&) {  // a mirror is only a shortcut: what the registry itself says counts
         if (stop.stop_requested()) throw;
-        log::warn("mirror failed", {{"mirror", mirror}, {"error", error.message()}});
       }
     }
     const bool hub = request.reference.host() == hub_name;

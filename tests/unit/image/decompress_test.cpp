@@ -69,7 +69,7 @@ TEST(Decompress, BrokenDataIsAnError) {
 TEST(Decompress, EmptyInputIsEmptyOutput) { EXPECT_EQ(inflate("", 1), ""); }
 
 TEST(Decompress, BombsAreRefusedByTheirRatio) {
-  const std::string zeros(std::size_t{256} << 20, '\0');
+  const std::string zeros(std::size_t{80} << 20, '\0');
   for (const std::string& bomb : {gzip(zeros), zstd(zeros)}) {
     EXPECT_THROW_ERROR(inflate(bomb, 4096), ErrorKind::too_large, "expands more than 200 times");
   }

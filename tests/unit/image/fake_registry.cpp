@@ -170,8 +170,8 @@ void HttpServer::serve(int connection) {
     for (const auto& [name, value] : reply.headers) head += concat(name, ": ", value, "\r\n");
     if (!reply.no_length)
       head += concat("Content-Length: ", reply.announced_length.value_or(reply.body.size()), "\r\n");
-    if (!stream.write(head + "\r\n")) return;
-    if (!stream.write(std::string_view(reply.body).substr(0, reply.cut_after))) return;
+    // One write: two would wait for each other (Nagle's algorithm and delayed acknowledgements).
+    if (!stream.write(concat(head, "\r\n", std::string_view(reply.body).substr(0, reply.cut_after)))) return;
     if (reply.cut_after != std::string::npos && reply.at_cut) reply.at_cut();
     const bool lies = reply.announced_length && *reply.announced_length != reply.body.size();
     if (reply.no_length || reply.cut_after != std::string::npos || lies) {

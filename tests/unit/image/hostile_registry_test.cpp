@@ -343,7 +343,7 @@ TEST_F(HostileRegistryTest, TagPagesStayAtTheirOrigin) {
 
 TEST_F(HostileRegistryTest, ABombIsStopped) {
   FakeRegistry registry;
-  std::string zeros = make_tar({{"zeros", std::string(std::size_t{300} << 20, '\0')}});
+  std::string zeros = make_tar({{"zeros", std::string(std::size_t{80} << 20, '\0')}});
   const TestImage bomb = make_image({std::move(zeros)});
   registry.put_image("app", "1", bomb, gzip);
   EXPECT_THROW_ERROR(pull(registry.reference("app:1")), ErrorKind::too_large, "expands more than 200 times");

@@ -21,6 +21,7 @@ constexpr milliseconds short_deadline(10'000);
 constexpr milliseconds launch_deadline(120'000);
 /// The number under which a spawned shim finds its first connection.
 constexpr int first_connection_fd = 3;
+constexpr int lowest_program_fd = 64;
 
 std::string socket_path(const std::string& shim_dir) { return shim_dir + "/socket"; }
 
@@ -117,8 +118,13 @@ struct DeliveredAnswer {
 
 }  // namespace
 
-SealedProgram::SealedProgram(const std::string& path)
-    : fd_(make_memfd("program", read_file(path))), path_(concat("/proc/self/fd/", fd_.get())) {}
+SealedProgram::SealedProgram(const std::string& path) {
+  const UniqueFd memory = make_memfd("program", read_file(path));
+  // A high number: the child looks the path up when its low ones are already those of the spawned program.
+  fd_ = UniqueFd(::fcntl(memory.get(), F_DUPFD_CLOEXEC, lowest_program_fd));
+  if (!fd_) throw sys_error("dup ", path);
+  path_ = concat("/proc/self/fd/", fd_.get());
+}
 
 struct ShimClient::Connection {
   std::mutex mutex;  ///< guards all below

@@ -124,7 +124,11 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   }
   trace.mark("shim.clone");
   state_ = State::created;
-  netns_ = task_.netns();
+  try {
+    netns_ = task_.netns();
+  } catch (const Error& error) {  // dead already: wait_created knows why, and start will say it
+    log::debug("network namespace", {{"error", error.message()}});
+  }
   loop_.defer([this] { finish_create(); });
 
   json::object result{{"pid", task_.pid()}, {"shim_pid", ::getpid()}, {"timings", to_json(make_timings(trace))}};

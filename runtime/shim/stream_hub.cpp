@@ -151,8 +151,8 @@ void StreamHub::attach(runtime::StreamChoice choice, UniqueFd client) {
 }
 
 void StreamHub::process_ended(milliseconds grace) {
+  process_ended_ = true;
   stdin_.discard();
-  if (output_paused_) update_output_flow();
   if (sources_.empty()) return announce_drained();
   grace_timer_ = loop_.after(grace, [this] {
     grace_timer_.reset();
@@ -186,7 +186,7 @@ void StreamHub::end_source(Source& source) {
 }
 
 void StreamHub::announce_drained() {
-  if (std::exchange(drained_announced_, true)) return;
+  if (!process_ended_ || std::exchange(drained_announced_, true)) return;
   if (grace_timer_) loop_.cancel(*grace_timer_);
   grace_timer_.reset();
   loop_.defer([this, alive = alive_] {

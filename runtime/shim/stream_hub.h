@@ -65,7 +65,8 @@ class StreamHub final : private AttachClient::Owner {
   struct Listener {
     virtual void on_detached(const std::string& session_id) = 0;
     virtual void on_client_closed(const std::string& session_id) = 0;
-    /// The last writer of the output is gone and all of it was delivered. Not called inside a call to the hub.
+    /// After process_ended(): the last writer of the output is gone and all of it was delivered. Once; not called
+    /// inside a call to the hub.
     virtual void on_drained() = 0;
     /// After close_clients(): no client is left. Not called inside a call to the hub.
     virtual void on_clients_gone() = 0;
@@ -128,6 +129,7 @@ class StreamHub final : private AttachClient::Owner {
   std::vector<ClientSlot> clients_;
   bool output_paused_ = false;
   bool closing_ = false;
+  bool process_ended_ = false;
   bool drained_announced_ = false;
   std::optional<EventLoop::TimerId> stall_timer_;
   std::optional<EventLoop::TimerId> grace_timer_;

@@ -55,6 +55,7 @@ void ShimTest::SetUp() {
   spec = runtime::make_example_spec();
   spec.process.terminal = false;
   spec.process.cwd = "/";
+  spec.root.readonly = false;
   spec.linux.cgroups_path = concat(cgroup_parent, '/', config.id);
 }
 

@@ -313,6 +313,7 @@ TEST_F(ShimContainer, AnEngineThatDiesDisturbsNothing) {
   read_until(client.get(), "line");
   events = shim.open_events();
   EXPECT_EQ(wait_event("snapshot").snapshot->pid, pid);
+  EXPECT_NE(read_to_end(client.get()).find("line 299\n"), std::string::npos);
   EXPECT_EQ(wait_exit().exit_code, 0);
   std::string expected;
   for (int i = 0; i < 300; ++i) expected += "line " + std::to_string(i) + "\n";

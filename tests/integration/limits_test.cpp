@@ -88,7 +88,7 @@ TEST_F(LimitsTest, AnUlimitBeyondWhatTheEngineMaySetIsRefused) {
 TEST_F(LimitsTest, BlockDeviceThrottlesReachTheKernelsFile) {
   // Any whole disk will do: the file is what is checked.
   const CommandResult disk =
-      run_command({"sh", "-c", "lsblk -dno NAME,MAJ:MIN | grep -v -E '^(loop|zram|ram)' | head -1"});
+      run_command({"sh", "-c", "lsblk -drno NAME,MAJ:MIN | grep -v -E '^(loop|zram|ram)' | head -1"});
   if (disk.out.empty()) GTEST_SKIP() << "needs a block device";
   const std::string name = disk.out.substr(0, disk.out.find(' '));
   const std::size_t digits = disk.out.find_first_of("0123456789", disk.out.find(' '));

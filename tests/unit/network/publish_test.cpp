@@ -270,6 +270,46 @@ TEST_F(PublishTest, AFlushedRuleSetIsBackAtOnce) {
   EXPECT_EQ(ask_from(*neighbour_, "tcp", "10.1.0.1", 8080), "web 10.1.0.2");
 }
 
+TEST_F(PublishTest, AConnectionThatCameThroughAGapDoesNotGoOn) {
+  attach({});
+  const Service secret(*container_, "udp", 81, "secret");
+  const UniqueFd sender = neighbour_->run([] {
+    UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in peer{};
+    peer.sin_family = AF_INET;
+    peer.sin_port = htons(81);
+    ::inet_pton(AF_INET, "172.17.0.2", &peer.sin_addr);
+    ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer);
+    const timeval patience{0, 200000};
+    ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    return fd;
+  });
+  const auto gets_an_answer = [&] {
+    char text[64] = "?";
+    ::send(sender.get(), text, 1, 0);
+    return ::recv(sender.get(), text, sizeof text, 0) > 0;
+  };
+  EXPECT_FALSE(gets_an_answer());
+  nft("flush ruleset");
+  EXPECT_TRUE(gets_an_answer());
+  restart();
+  networks().recover({make_container_id("web")});
+  EXPECT_FALSE(gets_an_answer());
+}
+
+TEST_F(PublishTest, AnInterfaceThatComesLaterIsReached) {
+  networks().start_watch();
+  attach({});
+  const Netns late;
+  connect_namespaces(-1, "vpn", "10.7.0.1/24", late.fd(), "eth0", "10.7.0.2/24");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (!ping_from(*container_, "10.7.0.2", 20) && std::chrono::steady_clock::now() < end) {
+  }
+  EXPECT_TRUE(ping_from(*container_, "10.7.0.2"));
+  late.run([] { add_route("0.0.0.0/0", "10.7.0.1"); });
+  EXPECT_FALSE(ping_from(late, "10.1.0.2", 200));  // and still is no way through the host
+}
+
 TEST_F(PublishTest, ADeletedTableIsNoticedByTheNextPublishedPort) {
   attach({{"", 8080, 0, 80, "tcp"}});
   nft("delete table inet mydocker");

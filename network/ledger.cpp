@@ -274,7 +274,7 @@ Attachment Ledger::reserve(const AttachRequest& request, const NetworkRecord& ne
     check_interface_name(request.interface);
     attachment.interface = request.interface;
     // A random part: the veth of the container's last run may still be dying with its namespace.
-    attachment.host_interface = concat("veth", request.container_id.substr(0, 7), attachment.endpoint_id.substr(0, 4));
+    attachment.host_interface = concat("veth", request.container_id.substr(0, 4), attachment.endpoint_id.substr(0, 7));
     check_interface_name(attachment.host_interface);
   }
   {

@@ -11,13 +11,13 @@
 #include "engine/base/error.h"
 #include "engine/base/failpoint.h"
 #include "network/bridge.h"
+#include "network/host_watch.h"
 #include "network/ledger.h"
 #include "network/link.h"
 #include "network/network_plan.h"
 #include "network/rule_elements.h"
 #include "network/rules.h"
 #include "network/sandbox.h"
-#include "network/table_watch.h"
 
 namespace mydocker::network {
 namespace {
@@ -66,7 +66,7 @@ class Networks::Impl {
   const Options options_;
   Ledger ledger_;
   std::mutex kernel_mutex_;
-  std::unique_ptr<TableWatch> watch_;  ///< last: its thread uses the rest
+  std::unique_ptr<HostWatch> watch_;  ///< last: its thread uses the rest
 };
 
 // --- bridges and rules ---------------------------------------------------------------------------------------------
@@ -104,10 +104,19 @@ void Networks::Impl::enable_uplinks(NetlinkSocket& route) {
 }
 
 void Networks::Impl::start_watch() {
-  watch_ = std::make_unique<TableWatch>(options_.table, [this] {
+  HostWatch::Callbacks callbacks;
+  callbacks.table_changed = [this] {
     const std::scoped_lock kernel(kernel_mutex_);
     apply_ruleset(ledger_.make_rules());
-  });
+  };
+  callbacks.address_added = [this] {
+    const std::scoped_lock kernel(kernel_mutex_);
+    NetlinkSocket filter(NETLINK_NETFILTER);
+    if (!options_.ip_forward || !has_table(filter, options_.table)) return;  // no container has been here yet
+    NetlinkSocket route(NETLINK_ROUTE);
+    enable_uplinks(route);
+  };
+  watch_ = std::make_unique<HostWatch>(options_.table, std::move(callbacks));
 }
 
 // --- endpoints -----------------------------------------------------------------------------------------------------

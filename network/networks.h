@@ -81,7 +81,8 @@ class Networks {
   /// remaining ones anew where they are missing (one atomic replacement).
   void recover(const std::vector<std::string>& live_container_ids);
 
-  /// Watches our tables from a thread of its own: when another program flushes or deletes them, they are back at once.
+  /// Watches the host from a thread of its own: when another program flushes or deletes our table, it is back at once;
+  /// interfaces that come later (a cable, a VPN) are reached by containers, too.
   void start_watch();
 
  private:

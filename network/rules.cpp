@@ -89,6 +89,8 @@ void add_nat_chains(std::string& out, const RuleSet& rules) {
 }
 
 void add_filter_chains(std::string& out) {
+  // Into a bridge only what answers a container or was published. "Established" alone would keep a connection from
+  // outside alive that came through while another program had the table flushed.
   // route_localnet is on for our bridges: without the first two rules a container or a neighbour could speak to
   // programs that listen on 127.0.0.1 only. Priority raw: before connection tracking turns addresses back.
   out +=
@@ -108,7 +110,8 @@ void add_filter_chains(std::string& out) {
       "    iifname . oifname @same_bridge accept\n"
       "    iifname @internal drop\n"
       "    oifname @internal drop\n"
-      "    ct state established,related accept\n"
+      "    ct state established,related ct direction reply accept\n"
+      "    ct state related accept\n"
       "    ct status dnat accept\n"
       "    drop\n"
       "  }\n";

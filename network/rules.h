@@ -13,7 +13,7 @@
 ///   prerouting raw     what claims to go to or come from 127/8 but comes over a wire is dropped
 ///   prerouting nat     published ports: map ports_at (one address), then ports_any (every address of the host)
 ///   output nat         the same for the host's own programs, loopback included
-///   forward            into a bridge only: the same bridge (icc), established, published; out of it unless internal
+///   forward            into a bridge only: the same bridge (icc), answers, published; out of it unless internal
 ///   postrouting nat    masquerade to the outside, for hairpins and for connections from loopback
 ///
 /// A `drop` here is final, an `accept` is not: chains of other programs still have their say.

@@ -1,5 +1,8 @@
 #include "storage/paths.h"
 
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -17,6 +20,17 @@ bool is_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <
 void make_private(const std::string& path, mode_t mode) {
   make_dirs(path, mode);
   if (::chmod(path.c_str(), mode) != 0) throw sys_error("chmod ", path);  // whatever the umask was
+}
+
+/// Ext4 then puts each directory made in `path`, that is each layer, into another part of the disk. Otherwise a new
+/// layer's files are looked for beside those of a layer that was just deleted, whose inodes ext4 steps over one by one
+/// for half a minute: unpacking took ten times as long. Other file systems have no such flag and need none.
+void spread_children(const std::string& path) {
+  const UniqueFd directory = open_file(path, O_RDONLY | O_DIRECTORY);
+  int flags = 0;
+  if (::ioctl(directory.get(), FS_IOC_GETFLAGS, &flags) != 0 || (flags & FS_TOPDIR_FL) != 0) return;
+  flags |= FS_TOPDIR_FL;
+  ::ioctl(directory.get(), FS_IOC_SETFLAGS, &flags);
 }
 
 }  // namespace
@@ -42,6 +56,7 @@ Paths::Paths(std::string data_root) : data_root_(std::move(data_root)) {
 void Paths::prepare() const {
   make_private(data_root_, 0710);
   for (const std::string& path : {layers(), partial(), containers(), volumes(), tmp()}) make_private(path, 0700);
+  spread_children(tmp());  // layers are born here
 }
 
 std::string Paths::state_db() const { return data_root_ + "/state.db"; }

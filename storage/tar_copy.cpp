@@ -126,7 +126,7 @@ void copy_tree(int source, int target) {
   copier.finish();
   struct stat status{};
   if (::fstat(source, &status) != 0) throw sys_error("stat the source");
-  copy_attributes(target, source, status, ".");
+  copy_attributes(open_at(target, ".", O_RDONLY | O_DIRECTORY).get(), source, status, ".");
 }
 
 }  // namespace mydocker::storage

@@ -22,7 +22,6 @@ constexpr std::string_view opaque_name = ".wh..wh..opq";
 constexpr const char* opaque_xattr = "trusted.overlay.opaque";
 constexpr mode_t implied_mode = 0755;
 constexpr std::size_t kept_parents = 128;
-constexpr std::size_t most_moves = 100'000;
 constexpr int most_links = 40;            // as the kernel's own limit (man 7 path_resolution)
 constexpr std::size_t most_steps = 4096;  // of one resolution
 constexpr std::size_t spool_flush_bytes = 64 * 1024;
@@ -232,7 +231,7 @@ void TarTree::make_way(const Parent& parent, const std::string& leaf) {
   if (!keep) {
     if (::unlinkat(parent.fd.get(), leaf.c_str(), 0) != 0) throw sys_error("unlink ", path);
   } else {
-    if (moves_.size() >= most_moves) throw Error(ErrorKind::too_large, "too many members replace others");
+    if (moves_.size() >= limits_.replaced_entries) throw Error(ErrorKind::too_large, "too many members replace others");
     if (!lost_) {
       if (::mkdirat(quarantine_.get(), "lost", 0700) != 0) throw sys_error("mkdir lost");
       lost_ = open_beneath(quarantine_.get(), "lost", O_PATH | O_DIRECTORY);

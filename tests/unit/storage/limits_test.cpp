@@ -85,7 +85,7 @@ TEST_F(LimitsTest, ManyDirectoriesNeedLittleMemory) {
   std::string files;
   for (int i = 0; i < 100; ++i) files += TarBytes().directory(concat("d", i)).unfinished();
   std::string all;
-  for (int round = 0; round < 40; ++round) {
+  for (int round = 0; round < 15; ++round) {
     for (int i = 0; i < 100; ++i) all += TarBytes().directory(concat("d", i, "/", round)).unfinished();
   }
   EXPECT_FALSE(feed(*store, files, all, 1));

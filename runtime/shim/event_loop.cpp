@@ -14,7 +14,7 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 constexpr std::size_t scratch_size = 65536;
-constexpr milliseconds memory_delay(2000);
+constexpr milliseconds memory_delay(1000);
 }  // namespace
 
 EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -50,6 +50,7 @@ void EventLoop::give_back_memory_later() {
   after(memory_delay, [this] {
     memory_timer_set_ = false;
     scratch_.reset();
+    if (give_back_) give_back_();
     ::malloc_trim(0);
   });
 }

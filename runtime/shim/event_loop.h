@@ -43,8 +43,10 @@ class EventLoop {
 
   /// 64 KiB to read into, for one handler at a time; made when first needed and given back later.
   std::span<char> scratch();
-  /// In a few seconds memory that is not used any more goes back to the kernel: a shim lives long and is mostly idle.
+  /// In a moment the memory that is not needed any more goes back to the kernel: a shim lives long and is mostly idle.
   void give_back_memory_later();
+  /// What else to give back then.
+  void on_give_back_memory(std::function<void()> action) { give_back_ = std::move(action); }
 
   /// Until stop().
   void run();
@@ -63,6 +65,7 @@ class EventLoop {
   std::vector<std::function<void()>> deferred_;
   std::unique_ptr<char[]> scratch_;
   bool memory_timer_set_ = false;
+  std::function<void()> give_back_;
 };
 
 }  // namespace mydocker::shim

@@ -26,6 +26,8 @@ class LogWriter {
   void write(runtime::StreamId stream, std::string_view data);
   /// End of a stream: what waits for its line's end is written as it is.
   void finish(runtime::StreamId stream);
+  /// Frees the buffer that a burst of output has left.
+  void give_back_memory() { std::string().swap(batch_); }
 
  private:
   void add_line(runtime::StreamId stream, std::string_view line);

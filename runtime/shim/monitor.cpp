@@ -1,6 +1,7 @@
 #include "runtime/shim/monitor.h"
 
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,6 +14,11 @@
 #include "engine/base/sys.h"
 #include "engine/base/time.h"
 
+extern "C" {
+extern const char __executable_start;  // the linker's: first byte of the program
+extern const char etext;               // and the first behind its code
+}
+
 namespace mydocker::shim {
 namespace {
 
@@ -22,6 +28,15 @@ using std::chrono::milliseconds;
 /// Writers that PID 1 left behind (host pid namespace, descriptors passed on) keep the output open no longer.
 constexpr milliseconds output_grace(2500);
 constexpr milliseconds listener_grace(10'000);
+
+/// Most of the program is needed at the start of a container only. Its clean pages are unmapped; what an idle shim does
+/// use comes back by minor faults.
+void unmap_idle_code() {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(&__executable_start);
+  const auto end = reinterpret_cast<std::uintptr_t>(&etext) / page * page;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
 
 ShimEvent make_event(std::string type) {
   ShimEvent event;
@@ -57,6 +72,10 @@ Monitor::Monitor(EventLoop& loop, std::string shim_dir, UniqueFd listener, Uniqu
       child_events_(std::move(child_events)),
       server_(loop, *this, std::move(listener)) {
   loop_.watch(child_events_.get(), EPOLLIN, *this);
+  loop_.on_give_back_memory([this] {
+    if (log_) log_->give_back_memory();
+    unmap_idle_code();
+  });
   if (first_connection) server_.add_connection(std::move(first_connection));
 }
 

@@ -429,7 +429,7 @@ TEST_F(ShimContainer, AShimIsSmall) {
   const UniqueFd client = attach({.framed = false});
   shim.start();
   read_until(client.get(), "\n20000\n");
-  std::this_thread::sleep_for(milliseconds(2600));  // what is measured is the idle shim: it trims itself after 2 s
+  std::this_thread::sleep_for(milliseconds(1500));  // what is measured is the idle shim: it trims itself after 1 s
   std::ifstream rollup(concat("/proc/", shim_pid, "/smaps_rollup"));
   long pss = 0;
   for (std::string word; rollup >> word;) {
@@ -437,7 +437,7 @@ TEST_F(ShimContainer, AShimIsSmall) {
   }
   std::printf("shim: PSS %ld kB\n", pss);
   EXPECT_GT(pss, 0);
-  EXPECT_LT(pss, 1500);  // alone; ten share their text
+  EXPECT_LT(pss, 1000);  // alone; ten share their text
   shim.kill(SIGKILL);
   wait_exit();
 }

@@ -157,7 +157,7 @@ std::string ShimTest::read_to_end(int fd) {
 std::string ShimTest::read_until(int fd, const std::string& text) {
   std::string out;
   char byte = 0;
-  while (out.find(text) == std::string::npos) {
+  while (!out.ends_with(text)) {
     if (!wait_readable(fd, static_cast<int>(patience.count())) || ::read(fd, &byte, 1) != 1) {
       throw Error(ErrorKind::internal, concat("\"", text, "\" did not come, but \"", out, "\""));
     }

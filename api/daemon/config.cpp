@@ -110,7 +110,7 @@ std::vector<Given> parse_flags(const std::vector<std::string>& arguments) {
 std::string scalar_text(const json::value& value, const std::string& key) {
   if (value.is_string()) return std::string(value.get_string());
   if (value.is_bool()) return value.get_bool() ? "true" : "false";
-  if (value.is_int64() || value.is_uint64()) return json::serialize(value);
+  if (value.is_int64() || value.is_uint64()) return write_json(value);
   throw Error(ErrorKind::invalid_argument, concat(key, ": expected text, a number, true or false"));
 }
 

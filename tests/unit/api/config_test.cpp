@@ -1,0 +1,168 @@
+#include "api/daemon/config.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "api/daemon/instance_lock.h"
+#include "api/daemon/settings.h"
+#include "engine/base/error.h"
+#include "tests/support/temp_tree.h"
+
+namespace mydocker::daemon {
+namespace {
+
+/// Without the machine's own daemon.json.
+Config parse(std::vector<std::string> arguments) {
+  static const test::TempTree tree{{"daemon.json", "{}"}};
+  arguments.push_back("--config-file=" + tree.path("daemon.json"));
+  return parse_config(arguments);
+}
+
+std::string message_of(const std::vector<std::string>& arguments) {
+  try {
+    parse(arguments);
+    return "";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::invalid_argument);
+    return error.message();
+  }
+}
+
+std::string file_message(std::string_view text, const std::vector<std::string>& from_flags = {}) {
+  Config config;
+  try {
+    apply_config_file(text, from_flags, config);
+    return "";
+  } catch (const Error& error) {
+    return error.message();
+  }
+}
+
+TEST(DaemonFlags, DefaultsAreDocumentedOnes) {
+  const Config config = parse({});
+  EXPECT_EQ(config.hosts, std::vector<std::string>{"unix:///run/mydocker.sock"});
+  EXPECT_EQ(config.pidfile, "/run/mydocker/mydockerd.pid");
+  EXPECT_EQ(config.engine.data_root, "/var/lib/mydocker");
+  EXPECT_EQ(config.engine.bridge, "mydocker0");
+  EXPECT_EQ(config.group, "docker");
+}
+
+TEST(DaemonFlags, AllFormsOfAFlag) {
+  EXPECT_EQ(parse({"--data-root", "/a/"}).engine.data_root, "/a");
+  EXPECT_EQ(parse({"--data-root=/a"}).engine.data_root, "/a");
+  const std::vector<std::string> hosts{"unix:///a", "unix:///b", "unix:///c"};
+  EXPECT_EQ(parse({"-H", "unix:///a", "-Hunix:///b", "--host=unix:///c"}).hosts, hosts);
+  EXPECT_TRUE(parse({"-D"}).engine.debug);
+  EXPECT_EQ(parse({"-DH", "unix:///a"}).hosts.size(), 1U);
+  EXPECT_FALSE(parse({"--icc=false"}).engine.icc);
+  EXPECT_TRUE(parse({"--icc"}).engine.icc);
+  EXPECT_EQ(parse({"--exec-root=/x"}).pidfile, "/x/mydockerd.pid");
+  EXPECT_EQ(parse({"--default-shm-size=128m"}).engine.default_shm_size_bytes, 128 << 20);
+}
+
+TEST(DaemonFlags, ListsGrow) {
+  const Config config = parse({"--dns=1.1.1.1", "--dns", "::1", "--log-opt", "max-size=1m", "--log-opt=max-file=2",
+                               "--default-ulimit", "nofile=1:2", "--add-runtime=crun=/usr/bin/crun",
+                               "--default-address-pool", "base=10.0.0.0/8,size=24", "--label=a=b"});
+  EXPECT_EQ(config.engine.dns.size(), 2U);
+  EXPECT_EQ(config.engine.log_options.at("max-file"), "2");
+  EXPECT_EQ(config.engine.default_ulimits.at("nofile"), (std::pair<std::int64_t, std::int64_t>{1, 2}));
+  EXPECT_EQ(config.engine.runtimes.at("crun"), "/usr/bin/crun");
+}
+
+TEST(DaemonFlags, MistakesAreNamed) {
+  EXPECT_EQ(message_of({"--nope"}), "unknown flag: --nope");
+  EXPECT_EQ(message_of({"-x"}), "unknown shorthand flag: 'x' in -x");
+  EXPECT_EQ(message_of({"--data-root=rel"}), "--data-root: \"rel\" is not an absolute path");
+  EXPECT_EQ(message_of({"word"}), "unexpected argument: word");
+  EXPECT_EQ(message_of({"--mtu=big"}), "--mtu: \"big\" is not a number from 68 to 65535");
+  EXPECT_EQ(message_of({"--userns-remap=default"}), "--userns-remap: is not implemented yet");
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"-H", "tcp://0.0.0.0:2375"},
+                                             {"-H", "unix://rel"},
+                                             {"-H", "/run/x"},
+                                             {"--icc=maybe"},
+                                             {"--dns=x"},
+                                             {"--bip=172.17.0.1"},
+                                             {"--bip=172.17.0.1/33"},
+                                             {"--exec-opt=native.cgroupdriver=zz"},
+                                             {"--exec-opt=a=b"},
+                                             {"--log-level=loud"},
+                                             {"--log-driver=syslog"},
+                                             {"--live-restore=false"},
+                                             {"--storage-driver=vfs"},
+                                             {"--default-ulimit=nofile=5:1"},
+                                             {"--add-runtime=x"},
+                                             {"--label=x"},
+                                             {"--default-address-pool=base=1.2.3.4/8"},
+                                             {"--max-concurrent-downloads=0"},
+                                             {"--tlsverify"},
+                                             {"--iptables=false"}}) {
+    EXPECT_NE(message_of(arguments), "") << arguments[0];
+  }
+}
+
+TEST(DaemonFlags, AnArgumentMustFollow) {
+  EXPECT_THROW(parse_config({"--data-root"}), Error);
+  EXPECT_THROW(parse_config({"-H"}), Error);
+}
+
+TEST(DaemonFile, EveryKindOfValue) {
+  Config config;
+  apply_config_file(R"({"data-root":"/d","debug":true,"mtu":1400,"hosts":["unix:///a"],"log-opts":{"max-size":"5m",
+    "max-file":3},"default-ulimits":{"nofile":{"Name":"nofile","Hard":64000,"Soft":1000}},"runtimes":{"crun":{"path":"/c"}},
+    "default-address-pools":[{"base":"172.80.0.0/16","size":24}],"insecure-registries":["r:5000"],"icc":null})",
+                    {}, config);
+  EXPECT_EQ(config.engine.data_root, "/d");
+  EXPECT_EQ(config.engine.mtu, 1400);
+  EXPECT_EQ(config.engine.log_options.at("max-file"), "3");
+  EXPECT_EQ(config.engine.default_ulimits.at("nofile"), (std::pair<std::int64_t, std::int64_t>{1000, 64000}));
+  EXPECT_EQ(config.engine.runtimes.at("crun"), "/c");
+  EXPECT_EQ(config.engine.default_address_pools.at(0), "base=172.80.0.0/16,size=24");
+  EXPECT_EQ(config.engine.insecure_registries.at(0), "r:5000");
+}
+
+TEST(DaemonFile, MistakesAreNamed) {
+  EXPECT_EQ(file_message(R"({"nope":1})"), "the following directives don't match any configuration option: nope");
+  EXPECT_EQ(file_message(R"({"validate":true})"),
+            "the following directives don't match any configuration option: validate");
+  EXPECT_EQ(file_message(R"({"hosts":["unix:///a"]})", {"hosts"}),
+            "the following directives are specified both as a flag and in the configuration file: hosts");
+  EXPECT_NE(file_message("{"), "");
+  EXPECT_NE(file_message("[]"), "");
+  EXPECT_NE(file_message(R"({"mtu":[1]})"), "");
+  EXPECT_NE(file_message(R"({"mtu":1.5})"), "");
+}
+
+TEST(DaemonFile, AMissingFileMattersOnlyWhenNamed) {
+  EXPECT_THROW(parse_config({"--config-file=/nonexistent/daemon.json"}), Error);
+}
+
+TEST(DaemonSettings, NamesAreUnique) {
+  std::set<std::string_view> flags;
+  std::set<std::string_view> keys;
+  std::set<char> letters;
+  for (const Setting& setting : all_settings()) {
+    EXPECT_TRUE(flags.insert(setting.flag).second) << setting.flag;
+    if (!setting.key.empty()) EXPECT_TRUE(keys.insert(setting.key).second) << setting.key;
+    if (setting.letter != 0) EXPECT_TRUE(letters.insert(setting.letter).second) << setting.letter;
+    EXPECT_FALSE(setting.help.empty()) << setting.flag;
+  }
+}
+
+TEST(InstanceLock, OneEngineADataRoot) {
+  const test::TempTree tree{};
+  const InstanceLock first(tree.path("lock"), "data-root /x");
+  first.write_pid();
+  try {
+    const InstanceLock second(tree.path("lock"), "data-root /x");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::conflict);
+    EXPECT_TRUE(error.message().starts_with("data-root /x is in use by another engine, process ")) << error.message();
+  }
+}
+
+}  // namespace
+}  // namespace mydocker::daemon

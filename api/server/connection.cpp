@@ -121,6 +121,7 @@ void Connection::stop() noexcept {
 
 void Connection::abort() noexcept {
   stopping_ = true;
+  aborted_ = true;
   error_code ignored;
   socket_.shutdown(Socket::shutdown_both, ignored);
   socket_.cancel(ignored);
@@ -381,11 +382,11 @@ awaitable<void> Connection::guard(Exchange& exchange) {
     error_code error;
     // EPOLLHUP: both directions are closed. A half-closed client still wants its answer (WIRE 5.3).
     co_await socket_.async_wait(Socket::wait_error, asio::redirect_error(asio::use_awaitable, error));
-    exchange.peer_gone = !error;
+    exchange.peer_gone = !error || aborted_;
   } catch (const BodyBroken& broken) {
     // Aborted: the handler came to its end before the upload did.
     exchange.body_malformed = broken.malformed;
-    exchange.peer_gone = !broken.malformed && !read_aborted_;
+    exchange.peer_gone = !broken.malformed && (!read_aborted_ || aborted_);
   } catch (const system_error&) {
     // As above.
   }

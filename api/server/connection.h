@@ -90,6 +90,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool read_aborted_ = false;  ///< the last read was cancelled, not ended by the client
   bool busy_ = false;
   bool stopping_ = false;
+  bool aborted_ = false;
   Clock::time_point waiting_since_ = Clock::now();
   std::string input_;  ///< read from the socket, not yet consumed
 };

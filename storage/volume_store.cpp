@@ -197,7 +197,7 @@ bool VolumeStore::copy_up(std::string_view name, const OverlayMount& stack, cons
     WorkerRequest request;
     request.job = "copy_up";
     request.limits = impl_->worker.limits;
-    request.stack = stack;
+    request.stack.lower = stack.lower;  // a stack that somebody may write to is none of the worker's
     request.source_path = path;
     bool copied = WorkerProcess(impl_->worker, request, target.get(), WorkerPipe::none).finish().copied;
     if (copied) {

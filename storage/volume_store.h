@@ -55,9 +55,9 @@ class VolumeStore {
   /// Throws Error{not_found}.
   void remove(std::string_view name);
 
-  /// Copies the directory `path` of the stack into the volume, if the volume is empty, with owner and mode (C4: into an
-  /// empty volume only; complete or not at all). Nobody may have the volume mounted. false: nothing to copy, or not
-  /// empty.
+  /// Copies the directory `path` of the stack's lower layers into the volume, if the volume is empty, with owner and
+  /// mode (C4: into an empty volume only; complete or not at all). Nobody may have the volume mounted. false: nothing
+  /// to copy, or not empty.
   bool copy_up(std::string_view name, const OverlayMount& stack, const std::string& path);
   /// Bytes of the files in it.
   std::int64_t size_bytes(std::string_view name);

@@ -114,7 +114,7 @@ class PairTest : public HostileTarTest {
 TEST_F(PairTest, AllOrdersOfTwoStayInsideAndRebuildExactly) {
   const std::vector<HostileTar> all = hostile_tars(canary);
   // The full square takes a minute or two; a stride through it is enough for every day (MYDOCKER_LONG_TESTS=1: all).
-  const std::size_t stride = std::getenv("MYDOCKER_LONG_TESTS") != nullptr ? 1 : 17;
+  const std::size_t stride = std::getenv("MYDOCKER_LONG_TESTS") != nullptr ? 1 : 37;
   const std::string before = surroundings();
   std::size_t number = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {

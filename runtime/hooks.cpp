@@ -28,6 +28,17 @@ void run_hook(std::string_view name, const Hook& hook, const std::string& state)
 
 }  // namespace
 
+std::string run_poststop_hooks(const Spec& spec, State state) {
+  if (!spec.hooks) return "";
+  state.status = "stopped";
+  try {
+    run_hooks("poststop", spec.hooks->poststop, state);
+  } catch (const Error& error) {
+    return error.message();
+  }
+  return "";
+}
+
 void run_hooks(std::string_view name, const std::vector<Hook>& hooks, const State& state) {
   if (hooks.empty()) return;
   const std::string text = write_json(to_json(state));

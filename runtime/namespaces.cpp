@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "runtime/capabilities.h"
 
@@ -104,7 +104,7 @@ void ChildNamespaces::remember(const char* name, int flag) {
 
 void ChildNamespaces::go_back() noexcept {
   for (const auto& [fd, flag] : own_) {
-    if (::setns(fd.get(), flag) != 0) log::error("cannot return to the own namespace", {{"errno", errno}});
+    if (::setns(fd.get(), flag) != 0) std::abort();  // going on inside the container's namespaces would be worse
   }
   own_.clear();
 }

@@ -145,9 +145,9 @@ Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups)
   UniqueFd place = open_host_path(options, options.overlay ? "." : spec_.root.path);
   if (propagation == MS_SHARED) {  // pivot_root refuses a shared parent
     const UniqueFd own = clone_mount(place.get(), "", false);
-    set_mount_attributes(own.get(), 0, 0, MS_PRIVATE, false);
     UniqueFd below = open_at(own.get(), ".", O_PATH | O_DIRECTORY);
     attach_mount(own.get(), place.get());
+    set_mount_attributes(own.get(), 0, 0, MS_PRIVATE, false);  // a shared parent has just shared it
     place = std::move(below);
   }
   if (options.overlay) {

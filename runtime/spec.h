@@ -15,7 +15,10 @@
 /// between engine and runtime. Values only; any thread; nothing blocks.
 namespace mydocker::runtime {
 
+/// The newest version that is understood.
 inline constexpr std::string_view oci_version = "1.2.0";
+/// What is written into a new config.json: other runtimes of the distribution refuse anything newer.
+inline constexpr std::string_view bundle_version = "1.0.2";
 
 struct Root {
   std::string path;  ///< absolute, or relative to the bundle
@@ -226,7 +229,7 @@ struct Linux {
 };
 
 struct Spec {
-  std::string version = std::string(oci_version);
+  std::string version = std::string(bundle_version);
   Process process;
   Root root;
   std::string hostname;  ///< needs an own uts namespace

@@ -9,7 +9,6 @@
 #include <cerrno>
 
 #include "engine/base/failpoint.h"
-#include "engine/base/log.h"
 #include "engine/base/process.h"
 #include "engine/base/sys.h"
 #include "runtime/device_filter.h"
@@ -91,13 +90,14 @@ bool await_execution(SyncSocket& sync, const std::optional<Seccomp>& seccomp, co
   return executing;
 }
 
-void run_poststart_hooks(const Spec& spec, State state) {
+/// runtime.md: a failed poststart hook is a warning.
+void run_poststart_hooks(const Spec& spec, State state, std::vector<std::string>& warnings) {
   if (!spec.hooks) return;
   state.status = "running";
   try {
     run_hooks("poststart", spec.hooks->poststart, state);
-  } catch (const Error& error) {  // runtime.md: a failed poststart hook is a warning
-    log::warn("a hook failed", {{"error", error.message()}});
+  } catch (const Error& error) {
+    warnings.push_back(error.message());
   }
 }
 
@@ -116,6 +116,7 @@ Task& Task::operator=(Task&& other) noexcept {
   console_ = std::move(other.console_);
   options_ = std::move(other.options_);
   trace_ = std::move(other.trace_);
+  warnings_ = std::move(other.warnings_);
   return *this;
 }
 
@@ -162,6 +163,7 @@ Task Task::create(TaskOptions options) {
   // While the child builds its rootfs.
   if (own.cgroup != nullptr && own.spec.linux.resources) {
     own.cgroup->apply(complete_resources(*own.spec.linux.resources));
+    task.warnings_ = own.cgroup->warnings();
   }
   write_oom_score(task.pid_, own.spec.process.oom_score_adj);
   task.trace_.mark("limits");
@@ -211,7 +213,7 @@ void Task::start() {
   owned_ = false;
   started_ = true;
   trace_.mark("execute");
-  run_poststart_hooks(options_->spec, state);
+  run_poststart_hooks(options_->spec, state, warnings_);
 }
 
 Task exec_task(const ExecOptions& options) {
@@ -250,13 +252,15 @@ Task exec_task(const ExecOptions& options) {
   return task;
 }
 
-void start_created(const std::string& socket_path, const Spec& spec, const State& state) {
+std::vector<std::string> start_created(const std::string& socket_path, const Spec& spec, const State& state) {
   SyncSocket sync(connect_unix(socket_path, SOCK_SEQPACKET));
   sync.send(Sync::start);
   if (!await_execution(sync, spec.linux.seccomp, state)) {
     throw LaunchError(ErrorKind::internal, "the container's first process ended before it could start", 128);
   }
-  run_poststart_hooks(spec, state);
+  std::vector<std::string> warnings;
+  run_poststart_hooks(spec, state, warnings);
+  return warnings;
 }
 
 }  // namespace mydocker::runtime

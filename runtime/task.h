@@ -90,6 +90,8 @@ class Task {
   void release() noexcept { owned_ = false; }
   /// Where the time went: "clone", "limits", "rootfs" ...
   const Trace& trace() const noexcept { return trace_; }
+  /// What went wrong without stopping the container: limits that are ignored by rule, failed poststart hooks.
+  const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
  private:
   friend Task exec_task(const ExecOptions& options);
@@ -104,6 +106,7 @@ class Task {
   UniqueFd console_;
   std::optional<TaskOptions> options_;
   Trace trace_{"create"};
+  std::vector<std::string> warnings_;
 };
 
 /// Runs a process inside a running container; returns when its execve succeeded, the console in take_console().
@@ -111,7 +114,7 @@ class Task {
 Task exec_task(const ExecOptions& options);
 
 /// Lets the init stage behind `start_listener` go on, from another process, and runs the poststart hooks; throws
-/// LaunchError as start() does.
-void start_created(const std::string& socket_path, const Spec& spec, const State& state);
+/// LaunchError as start() does. Gives warnings as Task::warnings().
+std::vector<std::string> start_created(const std::string& socket_path, const Spec& spec, const State& state);
 
 }  // namespace mydocker::runtime

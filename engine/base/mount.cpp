@@ -75,6 +75,7 @@ UniqueFd try_overlay(const OverlayMount& overlay) {
   if (!overlay.upper.empty()) {
     configure(context.get(), "overlay", "upperdir", overlay.upper);
     configure(context.get(), "overlay", "workdir", overlay.work);
+    if (overlay.skip_sync) configure(context.get(), "overlay", "volatile", "");
   }
   if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     if (errno == EINVAL) return {};
@@ -113,6 +114,7 @@ UniqueFd mount_overlay_classic(const OverlayMount& overlay, int target) {
   }
   if (!overlay.upper.empty()) {
     options += concat(",upperdir=", relative(overlay.upper), ",workdir=", relative(overlay.work));
+    if (overlay.skip_sync) options += ",volatile";
   }
   for (const char* option : exact_options) options += concat(",", option, "=off");
   if (options.size() >= 4096) throw Error(ErrorKind::internal, "mount overlay: too many layers for this kernel");

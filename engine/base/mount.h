@@ -22,10 +22,14 @@ struct OverlayMount {
   std::string upper;               ///< empty: nothing can be written
   std::string work;                ///< on the same file system as `upper`
   bool read_only = false;
+  /// Nothing is synced when it is unmounted (overlayfs "volatile"; saves 15 ms): for what is deleted right after. Before
+  /// the same upper can be mounted again, <work>/work/incompat must go.
+  bool skip_sync = false;
 
   static constexpr auto json_fields() {
     return std::tuple(field("lower", &OverlayMount::lower), field("upper", &OverlayMount::upper),
-                      field("work", &OverlayMount::work), field("read_only", &OverlayMount::read_only));
+                      field("work", &OverlayMount::work), field("read_only", &OverlayMount::read_only),
+                      field_omit_empty("skip_sync", &OverlayMount::skip_sync));
   }
 };
 

@@ -7,11 +7,11 @@
 #include <climits>
 #include <cstdlib>
 
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "engine/base/time.h"
 #include "runtime/oci/console.h"
 #include "runtime/oci/container.h"
+#include "runtime/oci/report.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/task.h"
 #include "runtime/terminal.h"
@@ -78,15 +78,6 @@ struct Creation {
   UniqueFd start_listener;
   runtime::Task task;
 };
-
-void run_poststop_hooks(const runtime::Spec& spec, const runtime::State& state) {
-  if (!spec.hooks) return;
-  try {
-    runtime::run_hooks("poststop", spec.hooks->poststop, state);
-  } catch (const Error& error) {  // runtime.md: a failed poststop hook is a warning
-    log::warn("a hook failed", {{"error", error.message()}});
-  }
-}
 
 runtime::TaskOptions make_task_options(const Container& container, runtime::Spec spec, const Arguments& arguments) {
   runtime::TaskOptions options;
@@ -166,7 +157,9 @@ int start(const GlobalOptions& options, const Words& words) {
     throw Error(ErrorKind::conflict, concat("cannot start a container in the ", to_string(status), " state"));
   }
   const runtime::Spec spec = container.spec();
-  runtime::start_created(container.start_socket(), spec, container.state());
+  for (const std::string& text : runtime::start_created(container.start_socket(), spec, container.state())) {
+    warn(options, text);
+  }
   ::unlink(container.start_socket().c_str());
   container.record().started = true;
   container.save();
@@ -190,14 +183,14 @@ int run(const GlobalOptions& options, const Words& words) {
     container.remove();
     throw;
   }
+  for (const std::string& text : creation.task.warnings()) warn(options, text);
   creation.task.release();
   if (detach) return 0;
   const ExitStatus status = attend(creation.task.pid(), creation.task.pidfd(), signals, creation.task.take_console());
   if (!arguments.has("keep")) {
-    runtime::State state = container.state();
+    const runtime::State state = container.state();
     container.remove();
-    state.status = "stopped";
-    run_poststop_hooks(spec, state);
+    warn(options, runtime::run_poststop_hooks(spec, state));
   }
   return status.shell_code();
 }

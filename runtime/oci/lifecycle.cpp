@@ -3,9 +3,9 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "runtime/oci/container.h"
+#include "runtime/oci/report.h"
 #include "runtime/oci/verbs.h"
 
 namespace mydocker::oci {
@@ -50,16 +50,6 @@ void stop_process(const Container& container) {
     wait_readable(pidfd.get(), kill_timeout_ms);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
-  }
-}
-
-void run_poststop_hooks(const runtime::Spec& spec, runtime::State state) {
-  if (!spec.hooks) return;
-  state.status = "stopped";
-  try {
-    runtime::run_hooks("poststop", spec.hooks->poststop, state);
-  } catch (const Error& error) {  // runtime.md: a failed poststop hook is a warning
-    log::warn("a hook failed", {{"error", error.message()}});
   }
 }
 
@@ -110,7 +100,7 @@ int delete_container(const GlobalOptions& options, const Words& words) {
     } catch (const Error&) {  // half-made: no hooks either
     }
     container.remove();
-    run_poststop_hooks(spec, state);
+    warn(options, runtime::run_poststop_hooks(spec, state));
   } catch (const Error& error) {
     if (!(force && error.kind() == ErrorKind::not_found)) throw;
   }

@@ -1,13 +1,11 @@
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <string_view>
 
-#include "engine/base/log.h"
 #include "engine/base/sys.h"
-#include "engine/base/time.h"
 #include "runtime/oci/command_line.h"
+#include "runtime/oci/report.h"
 #include "runtime/oci/seal.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/spec.h"
@@ -83,25 +81,6 @@ GlobalOptions read_global_options(const Arguments& arguments) {
   return options;
 }
 
-/// The caller of a runtime reads errors from the log; a person reads standard error.
-void report(const GlobalOptions& options, const std::string& message) {
-  const std::string time = to_rfc3339(now());
-  std::string line;
-  if (options.log_json) {
-    line = write_json(json::object{{"level", "error"}, {"msg", message}, {"time", time}}) + "\n";
-  } else {
-    line = concat("time=\"", time, "\" level=error msg=", log::escape(message), "\n");
-  }
-  if (!options.log_file.empty()) {
-    try {
-      const UniqueFd file = open_file(options.log_file, O_CREAT | O_WRONLY | O_APPEND, 0644);
-      write_all(file.get(), line);
-    } catch (const Error&) {  // standard error still has it
-    }
-  }
-  write_all(2, concat("mydocker-runtime: ", message, "\n"));
-}
-
 int dispatch(char** argv, char** environment) {
   GlobalOptions options;
   try {
@@ -136,7 +115,7 @@ int dispatch(char** argv, char** environment) {
     if (verb->enters_container) run_from_sealed_copy(argv, environment);
     return verb->action(options, Words(arguments.positional().begin() + 1, arguments.positional().end()));
   } catch (const std::exception& error) {
-    report(options, error.what());
+    report_error(options, error.what());
     const bool is_exec = argv[1] != nullptr && [&] {
       for (char** word = argv + 1; *word != nullptr; ++word) {
         if (std::string_view(*word) == "exec") return true;

@@ -19,6 +19,8 @@ namespace mydocker::image {
 
 namespace {
 
+constexpr long min_bytes_per_second = 64;
+
 using UrlHandle = std::unique_ptr<CURLU, void (*)(CURLU*)>;
 
 UrlHandle parse_url(const std::string& url) {
@@ -221,7 +223,7 @@ class HttpSession::Impl {
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 262144L);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options_.connect_timeout.count()));
-    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, min_bytes_per_second);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options_.stall_timeout.count()));
     curl_easy_setopt(easy, CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &Impl::on_data);

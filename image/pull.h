@@ -24,7 +24,7 @@ struct PullerOptions {
   unsigned max_download_attempts = 5;
   std::chrono::milliseconds retry_delay{5000};  ///< times the number of the attempt
   std::chrono::seconds connect_timeout{15};
-  std::chrono::seconds stall_timeout{60};         ///< a transfer below 1 byte/s for so long is cut
+  std::chrono::seconds stall_timeout{60};         ///< a transfer below 64 bytes/s for so long is cut
   std::string ca_file;                            ///< empty: the system's
   std::string certs_dir = "/etc/docker/certs.d";  ///< <host[:port]>/ca.crt
   std::string bundled_image;                      ///< path of busybox-bundled.tar; empty: no such image

@@ -1,5 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <latch>
+
+#include "image/http_client.h"
 #include "image/pull.h"
 #include "tests/unit/image/fake_registry.h"
 #include "tests/unit/image/image_fixture.h"
@@ -371,6 +375,55 @@ TEST_F(HostileRegistryTest, SecretsAreInNoErrorAndNoLine) {
     EXPECT_EQ(error.message().find(secret), std::string::npos) << error.message();
   }
   for (const std::string& line : lines.texts()) EXPECT_EQ(line.find(secret), std::string::npos);
+}
+
+TEST_F(HostileRegistryTest, AStalledTransferIsCut) {
+  FakeRegistry registry;
+  registry.put_image("app", "1", image, gzip);
+  options.stall_timeout = std::chrono::seconds(1);
+  std::latch over(1);
+  Reply stalled{200, {}, blob};
+  stalled.cut_after = 3;
+  stalled.at_cut = [&] { over.wait(); };
+  replace_blob(registry, blob, std::move(stalled));
+  EXPECT_THROW_ERROR(pull(registry.reference("app:1")), ErrorKind::internal, "transfer stalled");
+  over.count_down();
+}
+
+TEST_F(HostileRegistryTest, AStopEndsAStalledTransfer) {
+  FakeRegistry registry;
+  registry.put_image("app", "1", image, gzip);
+  std::latch over(1);
+  std::stop_source stop;
+  Reply stalled{200, {}, blob};
+  stalled.cut_after = 3;
+  stalled.at_cut = [&] {
+    stop.request_stop();
+    over.wait();
+  };
+  replace_blob(registry, blob, std::move(stalled));
+  Puller puller(*images, options);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_THROW_ERROR(
+      puller.pull({.reference = Reference::parse(registry.reference("app:1"))}, lines.sink(), stop.get_token()),
+      ErrorKind::unavailable, "pull was cancelled");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(10));
+  over.count_down();
+}
+
+TEST(HttpSession, InternalAddressesAreRefusedUnlessConfigured) {
+  HttpServer server([](const Request&) { return Reply{200, {}, "x"}; });
+  HttpOptions options;
+  HttpSession trusting(options);
+  EXPECT_EQ(trusting.fetch({.url = server.origin()}, 10, {}).status, 200);
+  options.may_be_internal = [](const std::string&) { return false; };
+  for (const char* host : {"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "2130706433", "0x7f.1", "0", "[::]",
+                           "169.254.169.254", "[fe80::1]"}) {
+    HttpSession session(options);
+    EXPECT_THROW_ERROR(session.fetch({.url = concat("http://", host, ":", server.port(), "/")}, 10, {}),
+                       ErrorKind::internal, "is internal to this machine: refused");
+  }
+  EXPECT_EQ(server.requests().size(), 1U);
 }
 
 TEST_F(HostileRegistryTest, SchemaOneIsRefusedInWords) {

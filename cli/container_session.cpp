@@ -16,13 +16,14 @@ std::string detach_sequence(const Session& session, const Arguments& arguments) 
   return parse_detach_keys(arguments.has("detach-keys") ? arguments.text("detach-keys") : session.config.detach_keys);
 }
 
-void send_terminal_size(Session& session, const std::string& path) {
+void send_terminal_size(Session& session, const std::string& path, int more) {
   const auto size = terminal_size(STDOUT_FILENO);
   if (!size || (size->height == 0 && size->width == 0)) return;
   try {
-    session.api().call({.method = "POST",
-                        .path = path,
-                        .query = {{"h", std::to_string(size->height)}, {"w", std::to_string(size->width)}}});
+    session.api().call(
+        {.method = "POST",
+         .path = path,
+         .query = {{"h", std::to_string(size->height + more)}, {"w", std::to_string(size->width + more)}}});
   } catch (const Error&) {
     // It has ended, or not started yet: a later change of size tries again.
     return;

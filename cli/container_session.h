@@ -16,8 +16,9 @@ void require_terminal(bool tty, bool input);
 /// The detach sequence in bytes: --detach-keys, the configured one, or ctrl-p ctrl-q. Throws Error{invalid_argument}.
 std::string detach_sequence(const Session& session, const Arguments& arguments);
 
-/// Sends our terminal's size to `path` ("/containers/<id>/resize"). A container that is gone is no error.
-void send_terminal_size(Session& session, const std::string& path);
+/// Sends our terminal's size, `more` rows and columns added, to `path` ("/containers/<id>/resize"). A container that is
+/// gone is no error.
+void send_terminal_size(Session& session, const std::string& path, int more = 0);
 
 struct InteractiveOptions {
   bool tty = false;

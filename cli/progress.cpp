@@ -29,7 +29,7 @@ std::string progress_text(const api::ProgressDetail& detail, std::size_t width) 
   std::string bar;
   if (width > width_for_a_bar) {
     const std::size_t empty = bar_columns > filled ? bar_columns - filled : 0;
-    bar = concat("[", std::string(filled, '='), ">", std::string(empty, ' '), "]  ");
+    bar = concat("[", std::string(filled, '='), ">", std::string(empty, ' '), "] ");
   }
   return concat(bar, current, "/", human_size(static_cast<double>(detail.total)));
 }

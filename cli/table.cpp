@@ -167,7 +167,7 @@ std::string ListPrinter::render() const {
   try {
     for (const ListRow& row : rows_) body += parsed.execute(row) + '\n';
   } catch (Error& error) {
-    error.add_context("failed to execute template");
+    error.add_context(format_.error_context);
     throw;
   }
   if (!table) return body;

@@ -27,6 +27,7 @@ struct ListFormat {
   std::string type_name;      ///< "*formatter.ContainerContext"
   bool quiet = false;
   std::string quiet_field = "ID";
+  std::string_view error_context = "failed to execute template";  ///< ahead of the error of a template that fails
 };
 
 /// A row of a list, as the template engine sees it.

@@ -103,6 +103,10 @@ int ps(Session& session, const Arguments& arguments) {
   ListFormat format;
   format.format = arguments.text("format", arguments.enabled("quiet") ? "" : session.config.ps_format);
   format.quiet = arguments.enabled("quiet");
+  if (format.quiet && arguments.has("format")) {
+    print_error("WARNING: Ignoring custom format, because both --format and --quiet are set.\n");
+    format.format.clear();
+  }
   format.type_name = "*formatter.ContainerContext";
   format.default_table =
       "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
@@ -112,8 +116,9 @@ int ps(Session& session, const Arguments& arguments) {
   const std::int64_t last = arguments.enabled("latest") && !arguments.has("last") ? 1 : arguments.integer("last", -1);
   if (arguments.enabled("all")) call.query.emplace_back("all", "1");
   if (last != -1) call.query.emplace_back("limit", std::to_string(last));
-  const bool wants_size =
-      arguments.enabled("size") || (!arguments.has("size") && format.format.find(".Size") != std::string::npos);
+  const auto names = [&](std::string_view text) { return format.format.find(text) != std::string::npos; };
+  const bool names_size = names(".Size") || names("json .}") || names("json . ");
+  const bool wants_size = arguments.enabled("size") || (!arguments.has("size") && names_size);
   if (wants_size) call.query.emplace_back("size", "1");
   if (const std::string filters = make_filters(arguments.list("filter")); !filters.empty())
     call.query.emplace_back("filters", filters);

@@ -72,7 +72,11 @@ int attach(Session& session, const Arguments& arguments) {
   HijackedStream stream = session.api().finish_hijack(session.api().begin_hijack(
       attach_call(container.id, input, arguments.text("detach-keys", session.config.detach_keys))));
   session.api().finish(wait);
-  if (options.tty) send_terminal_size(session, options.resize_path);
+  if (options.tty) {
+    // A program redraws when its terminal changes: one size more and back again shows the prompt of a second attach.
+    send_terminal_size(session, options.resize_path, 1);
+    send_terminal_size(session, options.resize_path);
+  }
   if (interactive.run(std::move(stream)) == PumpEnd::detached) throw CommandFailure(1, "read escape sequence");
   return wait_code(wait);
 }

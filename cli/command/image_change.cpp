@@ -11,7 +11,14 @@ namespace {
 using enum FlagKind;
 
 int tag(Session& session, const Arguments& arguments) {
-  const ImageReference target = parse_reference(arguments.positionals[1]);
+  ImageReference target;
+  try {
+    target = parse_reference(arguments.positionals[1]);
+  } catch (Error& error) {
+    error.add_context(
+        concat("Error parsing reference: \"", arguments.positionals[1], "\" is not a valid repository/tag"));
+    throw;
+  }
   if (!target.digest.empty()) throw CommandFailure(1, "refusing to create a tag with a digest reference");
   session.api().call(
       {.method = "POST",

@@ -95,6 +95,7 @@ int images(Session& session, const Arguments& arguments) {
   format.format = arguments.text("format", quiet ? "" : session.config.images_format);
   format.quiet = quiet;
   format.type_name = "*formatter.imageContext";
+  format.error_context = "template parsing error";
   format.default_table = digests ? "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
                                  : "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
   std::vector<std::string> filters = arguments.list("filter");

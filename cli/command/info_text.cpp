@@ -193,7 +193,8 @@ std::string client_info_text(const ClientFacts& client, bool debug) {
 
 json::value client_info_json(const ClientFacts& client, bool debug) {
   json::object out{{"Debug", debug}};
-  for (const auto& entry : to_json(client).get_object()) out[entry.key()] = entry.value();
+  const json::value facts = to_json(client);
+  for (const auto& entry : facts.get_object()) out[entry.key()] = entry.value();
   out["Plugins"] = json::array();
   out["Warnings"] = nullptr;
   return out;

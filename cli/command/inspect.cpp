@@ -78,7 +78,7 @@ class InspectPrinter {
   }
 
   std::string render() const {
-    if (template_) return count_ == 0 ? "\n" : out_;
+    if (template_) return out_.empty() ? "\n" : out_;
     if (compact_) return concat("[", out_, "]\n");
     return indent_json(concat("[", out_, "]"), "    ") + "\n";
   }

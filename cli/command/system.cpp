@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 
 #include "api/types/event.h"
 #include "api/types/system.h"
@@ -59,7 +60,8 @@ int version(Session& session, const Arguments& arguments) {
     try {
       print(parsed.execute(json::value(root)) + "\n");
     } catch (const Error& error) {
-      throw CommandFailure(1, concat("\n", error.message()));
+      print("\n");
+      throw CommandFailure(1, error.message());
     }
   }
   if (!problem.empty()) throw CommandFailure(1, problem);
@@ -86,7 +88,8 @@ int info(Session& session, const Arguments& arguments) {
     try {
       print(parsed.execute(root) + "\n");
     } catch (const Error& error) {
-      throw CommandFailure(1, concat("\n", error.message()));
+      print("\n");
+      throw CommandFailure(1, error.message());
     }
     if (!problem.empty()) throw CommandFailure(1, problem);
     return 0;
@@ -265,6 +268,12 @@ int context_ls(Session& session, const Arguments& arguments) {
   for (const Context& context : read_contexts(session.config_directory))
     add(context.name, context.description, context.host);
   print(printer.render());
+  if (std::getenv("DOCKER_HOST") != nullptr) {
+    print_error(
+        "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, either set the "
+        "global "
+        "--context flag, or unset DOCKER_HOST environment variable.\n");
+  }
   return 0;
 }
 

@@ -17,6 +17,7 @@ constexpr std::size_t max_output_bytes = std::size_t{64} << 20;
 struct Value {
   const json::value* data = nullptr;
   const TemplateRecord* record = nullptr;
+  std::string_view key = {};  ///< the field that it was read from: tells how Go would print it
 };
 
 // A key that Go's typed structs have, but the API leaves out when empty: nil there, and no error.
@@ -114,7 +115,7 @@ class Executor {
     if (value.record != nullptr) {
       write(node, go_print(value.record->to_json()));
     } else {
-      write(node, value.data == nullptr ? "<no value>" : go_print(*value.data));
+      write(node, value.data == nullptr ? "<no value>" : go_print_field(*value.data, value.key));
     }
   }
 
@@ -240,6 +241,7 @@ class Executor {
       default:
         break;
     }
+    if (first.kind == NodeKind::nil) fail(first, "nil is not a command");
     if (command.children.size() > 1 || last)
       fail(first, concat("can't give argument to non-function ", node_text(first)));
     return evaluate(first, dot);
@@ -308,17 +310,34 @@ class Executor {
     if (!value.data->is_object())
       fail(node, concat("can't evaluate field ", name, " in type ", type_name(*value.data)));
     const json::object& object = value.data->get_object();
-    const json::value* found = object.if_contains(name);
+    const json::value* found = find_field(object, name);
     if (found == nullptr) {
       if (tree_.options.missing_key == MissingKey::empty) return Value{};
-      if (last && is_optional_key(name)) return keep(nullptr);
+      if (last && is_optional_key(name)) {
+        Value absent = keep(nullptr);
+        absent.key = name;
+        return absent;
+      }
       if (value.data == root_.data && !tree_.options.root_type.empty()) {
         fail(node, concat("can't evaluate field ", name, " in type ", tree_.options.root_type));
       }
       fail(node, concat("map has no entry for key ", go_quote(name)));
     }
     if (!arguments.empty()) fail(node, concat(name, " is not a method but has arguments"));
-    return Value{found, nullptr};
+    return Value{found, nullptr, name};
+  }
+
+  // Go's field names differ from the JSON keys in case alone (ID and Id, CPUShares and CpuShares): both are understood.
+  static const json::value* find_field(const json::object& object, const std::string& name) {
+    if (const json::value* exact = object.if_contains(name)) return exact;
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; };
+    for (const auto& entry : object) {
+      const std::string_view key = entry.key();
+      const bool same = std::equal(key.begin(), key.end(), name.begin(), name.end(),
+                                   [&](char a, char b) { return lower(a) == lower(b); });
+      if (same) return &entry.value();
+    }
+    return nullptr;
   }
 
   static std::string_view type_name(const json::value& value) {

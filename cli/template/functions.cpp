@@ -51,8 +51,9 @@ std::int64_t need_int(const json::value& value) {
 
 bool is_number(const json::value& value) { return value.is_number(); }
 
-// Integers of either sign compare by value; a float with an integer is an error in Go, but JSON has no such types.
+// Integers of either sign compare by value; a float with an integer is an error, as in Go.
 std::partial_ordering compare_numbers(const json::value& left, const json::value& right) {
+  if (left.is_double() != right.is_double()) fail("incompatible types for comparison");
   if (left.is_double() || right.is_double()) {
     return left.to_number<double>() <=> right.to_number<double>();
   }
@@ -117,9 +118,9 @@ json::value index(Arguments arguments) {
     if (!key.is_int64() && !key.is_uint64()) fail(concat("cannot index slice/array with type ", kind_name(key)));
     const std::int64_t at = key.is_int64() ? key.get_int64() : INT64_MAX;
     const std::size_t size = current.is_array() ? current.get_array().size() : current.get_string().size();
-    if (at < 0 || static_cast<std::uint64_t>(at) >= size) {
-      if (current.is_string()) fail("reflect: string index out of range");
-      fail("reflect: slice index out of range");
+    if (at < 0 || static_cast<std::uint64_t>(at) > size) fail(concat("index out of range: ", at));
+    if (static_cast<std::uint64_t>(at) == size) {
+      fail(current.is_string() ? "reflect: string index out of range" : "reflect: slice index out of range");
     }
     const auto position = static_cast<std::size_t>(at);
     json::value next = current.is_array()

@@ -147,6 +147,15 @@ Token Lexer::read_quoted(TokenKind kind, char quote) {
   return make(kind, index - position_ + 1);
 }
 
+// A word must end where another token can begin.
+Token Lexer::make_word(TokenKind kind, std::size_t end) {
+  constexpr std::string_view terminators = " \t\r\n.,|:)(";
+  const bool ends = end >= source_.size() || terminators.find(source_[end]) != std::string_view::npos ||
+                    source_.substr(end, 2) == "}}";
+  if (!ends) throw LexError{position_, "bad character " + character_name(source_[end])};
+  return make(kind, end - position_);
+}
+
 Token Lexer::read_word() {
   const char c = source_[position_];
   const char following = position_ + 1 < source_.size() ? source_[position_ + 1] : '\0';
@@ -156,9 +165,10 @@ Token Lexer::read_word() {
   };
   if (c == '.' && !is_digit(following)) {
     const std::size_t stop = word_end(position_ + 1);
-    return make(stop == position_ + 1 ? TokenKind::dot : TokenKind::field, stop - position_);
+    if (stop == position_ + 1) return make(TokenKind::dot, 1);
+    return make_word(TokenKind::field, stop);
   }
-  if (c == '$') return make(TokenKind::variable, word_end(position_ + 1) - position_);
+  if (c == '$') return make_word(TokenKind::variable, word_end(position_ + 1));
   if (is_digit(c) || c == '+' || c == '-' || c == '.') {
     std::size_t stop = position_ + 1;
     while (stop < source_.size() && (is_word(source_[stop]) || source_[stop] == '.' ||
@@ -168,7 +178,7 @@ Token Lexer::read_word() {
     }
     return make(TokenKind::number, stop - position_);
   }
-  if (is_word(c)) return make(TokenKind::identifier, word_end(position_) - position_);
+  if (is_word(c)) return make_word(TokenKind::identifier, word_end(position_));
   throw LexError{position_, "unrecognized character in action: " + character_name(c)};
 }
 

@@ -54,6 +54,7 @@ class Lexer {
   Token read_inside();
   Token read_quoted(TokenKind kind, char quote);
   Token read_word();
+  Token make_word(TokenKind kind, std::size_t end);
   bool at_right_delimiter() const;
 };
 

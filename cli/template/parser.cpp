@@ -325,6 +325,10 @@ class Parser {
     NodePtr pipe = make(NodeKind::pipeline, peek_non_space().position);
     parse_declarations(*pipe, context);
     for (;;) {
+      if (pushed_variable_) {
+        pipe->children.push_back(parse_command());
+        continue;
+      }
       const Token token = peek_non_space();
       if (token.kind == end) {
         next();

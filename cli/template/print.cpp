@@ -71,6 +71,88 @@ void append_printed(std::string& out, const json::value& value) {
   }
 }
 
+enum class FieldShape { plain, list, map };
+
+FieldShape shape_of(std::string_view field) {
+  static constexpr std::string_view maps[] = {
+      "Annotations", "Attributes",   "AuxiliaryAddresses", "Containers", "Data",     "Details",
+      "DriverOpts",  "ExposedPorts", "IndexConfigs",       "Labels",     "Networks", "Options",
+      "Ports",       "PortBindings", "Runtimes",           "StorageOpt", "Sysctls",  "Tmpfs",
+      "Volumes"};
+  static constexpr std::string_view lists[] = {"Aliases",
+                                               "Args",
+                                               "Binds",
+                                               "BlkioDeviceReadBps",
+                                               "BlkioDeviceReadIOps",
+                                               "BlkioDeviceWriteBps",
+                                               "BlkioDeviceWriteIOps",
+                                               "BlkioWeightDevice",
+                                               "CapAdd",
+                                               "CapDrop",
+                                               "Cmd",
+                                               "DNSNames",
+                                               "DeviceCgroupRules",
+                                               "DeviceRequests",
+                                               "Devices",
+                                               "Dns",
+                                               "DnsOptions",
+                                               "DnsSearch",
+                                               "Entrypoint",
+                                               "Env",
+                                               "ExecIDs",
+                                               "ExtraHosts",
+                                               "GroupAdd",
+                                               "Layers",
+                                               "Links",
+                                               "MaskedPaths",
+                                               "Mounts",
+                                               "OnBuild",
+                                               "ReadonlyPaths",
+                                               "RepoDigests",
+                                               "RepoTags",
+                                               "SecurityOpt",
+                                               "Shell",
+                                               "Ulimits",
+                                               "VolumesFrom",
+                                               "Warnings"};
+  if (std::find(std::begin(maps), std::end(maps), field) != std::end(maps)) return FieldShape::map;
+  return std::find(std::begin(lists), std::end(lists), field) != std::end(lists) ? FieldShape::list : FieldShape::plain;
+}
+
+void append_field(std::string& out, const json::value& value, FieldShape shape) {
+  if (value.is_null() && shape != FieldShape::plain) {
+    out += shape == FieldShape::list ? "[]" : "map[]";
+  } else if (value.is_array()) {
+    out += '[';
+    bool first = true;
+    for (const json::value& item : value.get_array()) {
+      if (!std::exchange(first, false)) out += ' ';
+      append_field(out, item, FieldShape::plain);
+    }
+    out += ']';
+  } else if (value.is_object() && shape == FieldShape::map) {
+    std::vector<std::string_view> keys;
+    for (const auto& entry : value.get_object()) keys.emplace_back(entry.key());
+    std::sort(keys.begin(), keys.end());
+    out += "map[";
+    for (std::size_t index = 0; index < keys.size(); ++index) {
+      out += concat(index > 0 ? " " : "", keys[index], ":");
+      append_field(out, value.get_object().at(keys[index]), FieldShape::plain);
+    }
+    out += ']';
+  } else if (value.is_object()) {
+    out += '{';
+    bool first = true;
+    for (const auto& entry : value.get_object()) {
+      if (!std::exchange(first, false)) out += ' ';
+      append_field(out, entry.value(), shape_of(entry.key()));
+    }
+    out += '}';
+  } else {
+    append_printed(out, value);
+  }
+}
+
 void append_json_string(std::string& out, std::string_view raw, bool escape_html) {
   const std::string text = to_valid_utf8(raw);
   out += '"';
@@ -160,6 +242,12 @@ void append_json(std::string& out, const json::value& value, bool escape_html) {
 std::string go_print(const json::value& value) {
   std::string out;
   append_printed(out, value);
+  return out;
+}
+
+std::string go_print_field(const json::value& value, std::string_view field_name) {
+  std::string out;
+  append_field(out, value, shape_of(field_name));
   return out;
 }
 

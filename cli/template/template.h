@@ -62,6 +62,9 @@ class Template {
 
 /// How Go's fmt prints a value with %v: map[a:1 b:2], [x y], true, 1e+21.
 std::string go_print(const json::value& value);
+/// The same for a field of Docker's typed structs: objects print as structs, {running true}, but for the fields that
+/// are maps in Go (Labels, Ports ...), and null lists and maps as [] and map[].
+std::string go_print_field(const json::value& value, std::string_view field_name);
 /// Go's encoding/json without indentation; `escape_html` writes <, > and & as \u003c and so on.
 std::string go_json(const json::value& value, bool escape_html);
 /// Go's strconv.Quote.

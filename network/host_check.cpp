@@ -19,6 +19,7 @@
 #include "network/bridge.h"
 #include "network/netlink.h"
 #include "network/networks.h"
+#include "network/rule_elements.h"
 
 namespace mydocker::network {
 namespace {
@@ -85,7 +86,7 @@ bool legacy_forward_drops() {
 
 }  // namespace
 
-std::vector<std::string> host_warnings(const std::string& bridge_name) {
+std::vector<std::string> host_warnings(const std::string& bridge_name, const std::string& table) {
   std::vector<std::string> warnings;
   NetlinkSocket filter(NETLINK_NETFILTER);
   const auto add_iptables = [&](std::string_view program) {
@@ -107,6 +108,11 @@ std::vector<std::string> host_warnings(const std::string& bridge_name) {
   }
   if (legacy_forward_drops()) add_iptables("iptables-legacy");
 
+  if (has_table(filter, table, NFPROTO_INET) && !has_table(filter, table, NFPROTO_BRIDGE)) {
+    warnings.push_back(
+        "The kernel has no nftables for bridges: a container can take the address of another one on its network "
+        "(ARP).");
+  }
   NetlinkSocket route(NETLINK_ROUTE);
   const std::vector<std::string> closed = find_non_forwarding(route, {bridge_name});
   if (!closed.empty()) {

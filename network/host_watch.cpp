@@ -114,7 +114,7 @@ bool HostWatch::read_table_events() {
     if (type == NFT_MSG_NEWGEN) {
       foreign = foreign || (touched_ && !is_own_commit(attributes));
       touched_ = false;
-    } else if (is_change(type) && payload[0] == NFPROTO_INET) {
+    } else if (is_change(type) && (payload[0] == NFPROTO_INET || payload[0] == NFPROTO_BRIDGE)) {
       // The table's name is attribute 1 of every object's message.
       for_each_attribute(attributes, [&](std::uint16_t one, std::span<const std::uint8_t> value) {
         if (one == NFTA_TABLE_NAME && read_text(value) == table_) touched_ = true;

@@ -11,11 +11,11 @@
 
 namespace mydocker::network {
 
-std::vector<PortRule> make_port_rules(const EndpointRecord& endpoint) {
-  std::vector<PortRule> rules;
+EndpointRules make_endpoint_rules(const EndpointRecord& endpoint) {
+  EndpointRules rules{endpoint.host_interface, Ipv4Address::parse(endpoint.ip), {}};
   for (const PortBinding& port : endpoint.ports) {
-    rules.push_back({port.protocol, Ipv4Address::parse(port.host_ip), port.host_port, Ipv4Address::parse(endpoint.ip),
-                     port.container_port});
+    rules.ports.push_back(
+        {port.protocol, Ipv4Address::parse(port.host_ip), port.host_port, rules.address, port.container_port});
   }
   return rules;
 }
@@ -196,9 +196,8 @@ RuleSet Ledger::make_rules() {
   rules.table = options_.table;
   rules.no_transit = store_.forwarding_interfaces();
   for (const NetworkRecord& network : bridge_networks()) rules.bridges.push_back(make_bridge_rules(network));
-  for (const EndpointRecord& endpoint : endpoints([](const EndpointRecord&) { return true; })) {
-    const std::vector<PortRule> ports = make_port_rules(endpoint);
-    rules.ports.insert(rules.ports.end(), ports.begin(), ports.end());
+  for (const EndpointRecord& endpoint : endpoints([](const EndpointRecord& one) { return !one.ip.empty(); })) {
+    rules.endpoints.push_back(make_endpoint_rules(endpoint));
   }
   return rules;
 }

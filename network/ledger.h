@@ -95,8 +95,8 @@ class Ledger {
   PortAllocator ports_;
 };
 
-/// The rules of an endpoint's published ports.
-std::vector<PortRule> make_port_rules(const EndpointRecord& endpoint);
+/// What an endpoint of a bridge network has in the rule set.
+EndpointRules make_endpoint_rules(const EndpointRecord& endpoint);
 bool is_bridged(const NetworkRecord& network);
 
 }  // namespace mydocker::network

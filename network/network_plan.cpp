@@ -231,7 +231,7 @@ std::vector<Ipv4Address> reserved_addresses(const NetworkRecord& network) {
 }
 
 BridgeRules make_bridge_rules(const NetworkRecord& network) {
-  return {network.bridge, gateway_of(network)->range(), network.internal, network.icc, network.ip_masq};
+  return {network.bridge, *gateway_of(network), network.internal, network.icc, network.ip_masq};
 }
 
 Ipv4Network choose_default_bridge(const Options& options, std::span<const Ipv4Network> taken) {

@@ -1,11 +1,13 @@
 #include "network/networks.h"
 
+#include <linux/netfilter.h>
 #include <linux/netlink.h>
 
 #include <cerrno>
 #include <exception>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "engine/base/error.h"
@@ -24,9 +26,9 @@ namespace {
 
 constexpr std::string_view alias_prefix = "mydocker:";
 
-void forget_udp(NetlinkSocket& filter, const std::vector<PortRule>& rules) {
-  for (const PortRule& rule : rules) {
-    if (rule.protocol == "udp") forget_udp_connections(filter, rule.host_port);
+void forget_udp(NetlinkSocket& filter, const EndpointRecord& endpoint) {
+  for (const PortBinding& port : endpoint.ports) {
+    if (port.protocol == "udp") forget_udp_connections(filter, port.host_port);
   }
 }
 
@@ -55,21 +57,30 @@ class Networks::Impl {
     return options;
   }
   int make_ready(const NetworkRecord& network);
-  void enable_uplinks(NetlinkSocket& route);
+  bool enable_uplinks(NetlinkSocket& route);
   void connect(const AttachRequest& request, const NetworkRecord& network, const EndpointRecord& endpoint);
   void plug_in(NetlinkSocket& route, VethPair& pair, const NetworkRecord& network);
   void publish(const EndpointRecord& endpoint);
   void withdraw(const std::vector<EndpointRecord>& endpoints);
   void forget(const std::vector<EndpointRecord>& endpoints);
   void tidy_links(const std::set<std::string>& live);
+  NetlinkSocket& filter();
 
   const Options options_;
   Ledger ledger_;
   std::mutex kernel_mutex_;
+  /// Under kernel_mutex_. Kept open: to close such a socket after a deletion waits for the kernel's grace period, 10
+  /// ms.
+  std::optional<NetlinkSocket> filter_;
   std::unique_ptr<HostWatch> watch_;  ///< last: its thread uses the rest
 };
 
 // --- bridges and rules ---------------------------------------------------------------------------------------------
+
+NetlinkSocket& Networks::Impl::filter() {
+  if (!filter_) filter_.emplace(NETLINK_NETFILTER);
+  return *filter_;
+}
 
 int Networks::Impl::ensure_ready(const NetworkRecord& network) {
   if (const int index = ledger_.bridge_index(network.id)) return index;
@@ -80,27 +91,29 @@ int Networks::Impl::ensure_ready(const NetworkRecord& network) {
 /// Under kernel_mutex_. The complete rule set stands before the bridge is up (SECURITY R18).
 int Networks::Impl::make_ready(const NetworkRecord& network) {
   NetlinkSocket route(NETLINK_ROUTE);
-  if (options_.ip_forward && !network.internal) enable_uplinks(route);
-  apply_ruleset(ledger_.make_rules());
+  if (network.internal || !enable_uplinks(route)) apply_ruleset(ledger_.make_rules());
   const int index = ensure_bridge(route, {network.bridge, *gateway_of(network), network.mtu, network.internal});
   ledger_.set_bridge_index(network.id, index);
   return index;
 }
 
 /// Under kernel_mutex_. What leaves a container comes back over the host's interfaces, so these must forward; the rule
-/// set keeps them from forwarding anything else (no_transit), and the rows remember which ones it was.
-void Networks::Impl::enable_uplinks(NetlinkSocket& route) {
+/// set keeps them from forwarding anything else (no_transit), and the rows remember which ones it was. false: there was
+/// nothing to do, the rule set has not been touched.
+bool Networks::Impl::enable_uplinks(NetlinkSocket& route) {
+  if (!options_.ip_forward) return false;
   if (host_forwards()) {
     if (!ledger_.store().forwarding_interfaces().empty()) ledger_.store().clear_forwarding_interfaces();
-    return;
+    return false;
   }
   std::vector<std::string> ours;
   for (const NetworkRecord& network : ledger_.bridge_networks()) ours.push_back(network.bridge);
   const std::vector<std::string> interfaces = find_non_forwarding(route, ours);
-  if (interfaces.empty()) return;
+  if (interfaces.empty()) return false;
   for (const std::string& interface : interfaces) ledger_.store().add_forwarding_interface(interface);
   apply_ruleset(ledger_.make_rules());  // first the rule, then the switch
   for (const std::string& interface : interfaces) enable_forwarding(interface);
+  return true;
 }
 
 void Networks::Impl::start_watch() {
@@ -111,8 +124,8 @@ void Networks::Impl::start_watch() {
   };
   callbacks.address_added = [this] {
     const std::scoped_lock kernel(kernel_mutex_);
-    NetlinkSocket filter(NETLINK_NETFILTER);
-    if (!options_.ip_forward || !has_table(filter, options_.table)) return;  // no container has been here yet
+    if (!options_.ip_forward || !has_table(filter(), options_.table, NFPROTO_INET))
+      return;  // no container has been here yet
     NetlinkSocket route(NETLINK_ROUTE);
     enable_uplinks(route);
   };
@@ -191,35 +204,24 @@ void Networks::Impl::plug_in(NetlinkSocket& route, VethPair& pair, const Network
 }
 
 void Networks::Impl::publish(const EndpointRecord& endpoint) {
-  const std::vector<PortRule> rules = make_port_rules(endpoint);
-  if (rules.empty()) {
-    ledger_.show(endpoint);
-    return;
-  }
   const std::scoped_lock kernel(kernel_mutex_);
   ledger_.show(endpoint);
-  NetlinkSocket filter(NETLINK_NETFILTER);
-  if (!add_port_elements(filter, options_.table, rules)) apply_ruleset(ledger_.make_rules());  // the table was deleted
-  forget_udp(filter, rules);
+  if (!add_elements(filter(), options_.table, make_elements(make_endpoint_rules(endpoint)))) {
+    apply_ruleset(ledger_.make_rules());  // somebody deleted a table
+  }
+  forget_udp(filter(), endpoint);
 }
 
-/// Takes the published ports out of the kernel.
+/// Takes what the endpoints have in the rules out of the kernel.
 void Networks::Impl::withdraw(const std::vector<EndpointRecord>& endpoints) {
-  std::vector<PortRule> rules;
-  for (const EndpointRecord& endpoint : endpoints) {
-    const std::vector<PortRule> some = make_port_rules(endpoint);
-    rules.insert(rules.end(), some.begin(), some.end());
-  }
-  if (rules.empty()) {
-    ledger_.hide(endpoints);
-    return;
-  }
   const std::scoped_lock kernel(kernel_mutex_);
   ledger_.hide(endpoints);
   failpoint("network.withdraw");
-  NetlinkSocket filter(NETLINK_NETFILTER);
-  remove_port_elements(filter, options_.table, rules);
-  forget_udp(filter, rules);
+  for (const EndpointRecord& endpoint : endpoints) {
+    if (endpoint.ip.empty()) continue;  // of host or none
+    remove_elements(filter(), options_.table, make_elements(make_endpoint_rules(endpoint)));
+    forget_udp(filter(), endpoint);
+  }
 }
 
 /// The last step: from here on others may get the addresses and ports.
@@ -261,8 +263,7 @@ void Networks::Impl::recover(const std::vector<std::string>& live_container_ids)
   {
     // One replacement: withdraws what the dead ones published, keeps what the living ones have.
     const std::scoped_lock kernel(kernel_mutex_);
-    NetlinkSocket filter(NETLINK_NETFILTER);
-    if (has_table(filter, options_.table)) apply_ruleset(ledger_.make_rules());
+    if (has_table(filter(), options_.table, NFPROTO_INET)) apply_ruleset(ledger_.make_rules());
   }
   for (const NetworkRecord& network : ledger_.bridge_networks()) {
     ledger_.set_bridge_index(network.id, 0);
@@ -289,7 +290,11 @@ void Networks::Impl::tidy_links(const std::set<std::string>& live) {
   }
   for (const Link& link : links) {
     if (const auto found = wanted.find(link.name); found != wanted.end()) {
-      if (link.master != found->second && found->second != 0) set_master(route, link.index, found->second);
+      if (link.master != found->second && found->second != 0) {
+        set_master(route, link.index, found->second);
+        settle_carrier(route, link.index);
+        settle_carrier(route, found->second);
+      }
       continue;
     }
     if (!our_bridges.contains(link.master) || !link.alias.starts_with(alias_prefix)) continue;

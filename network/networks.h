@@ -20,7 +20,7 @@ struct Options {
   bool icc = true;
   bool ip_masq = true;
   bool ip_forward = true;                   ///< may turn forwarding on where it is off
-  std::string table = "mydocker";           ///< nftables table of family inet
+  std::string table = "mydocker";           ///< nftables table, one of family inet and one of family bridge
   std::string default_host_ip = "0.0.0.0";  ///< host address of ports published without one
   std::vector<AddressPool> pools = default_address_pools();
 };
@@ -94,7 +94,8 @@ class Networks {
 void setup_loopback(int netns_fd);
 
 /// What on this host keeps containers from the network, as sentences for `info` and network warnings: a foreign FORWARD
-/// policy of DROP, forwarding that is off. Reads the kernel (one netlink dump), changes nothing.
-std::vector<std::string> host_warnings(const std::string& bridge_name = "mydocker0");
+/// policy of DROP, forwarding that is off, a kernel that lacks a part. Reads the kernel, changes nothing.
+std::vector<std::string> host_warnings(const std::string& bridge_name = "mydocker0",
+                                       const std::string& table = "mydocker");
 
 }  // namespace mydocker::network

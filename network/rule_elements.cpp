@@ -6,6 +6,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <netinet/in.h>
 
 #include <cerrno>
@@ -36,72 +37,95 @@ std::uint8_t protocol_number(const std::string& protocol) {
   return IPPROTO_TCP;
 }
 
-void put(std::vector<std::uint8_t>& out, const void* data, std::size_t size) {
-  const auto* first = static_cast<const std::uint8_t*>(data);
-  out.insert(out.end(), first, first + size);
-  out.resize((out.size() + 3) & ~std::size_t{3});
-}
+/// Collects the parts of a key.
+class KeyBuilder {
+ public:
+  KeyBuilder& address(Ipv4Address address) {
+    const std::uint32_t bytes = htonl(address.value);
+    return put(&bytes, sizeof bytes);
+  }
+  KeyBuilder& port(std::uint16_t port) {
+    const std::uint16_t bytes = htons(port);
+    return put(&bytes, sizeof bytes);
+  }
+  KeyBuilder& protocol(const std::string& protocol) {
+    const std::uint8_t number = protocol_number(protocol);
+    return put(&number, sizeof number);
+  }
+  KeyBuilder& interface(const std::string& name) {
+    char bytes[IFNAMSIZ] = {};
+    name.copy(bytes, sizeof bytes - 1);
+    return put(bytes, sizeof bytes);
+  }
+  std::vector<std::uint8_t> take() { return std::move(bytes_); }
 
-void put_address(std::vector<std::uint8_t>& out, Ipv4Address address) {
-  const std::uint32_t bytes = htonl(address.value);
-  put(out, &bytes, sizeof bytes);
-}
+ private:
+  KeyBuilder& put(const void* data, std::size_t size) {
+    const auto* first = static_cast<const std::uint8_t*>(data);
+    bytes_.insert(bytes_.end(), first, first + size);
+    bytes_.resize((bytes_.size() + 3) & ~std::size_t{3});
+    return *this;
+  }
 
-void put_port(std::vector<std::uint8_t>& out, std::uint16_t port) {
-  const std::uint16_t bytes = htons(port);
-  put(out, &bytes, sizeof bytes);
-}
+  std::vector<std::uint8_t> bytes_;
+};
 
-NetlinkMessage make_element(int type, const std::string& table, const PortRule& port) {
+NetlinkMessage make_message(int type, const std::string& table, const SetElement& element) {
   const bool add = type == NFT_MSG_NEWSETELEM;
   NetlinkMessage message(message_type(NFNL_SUBSYS_NFTABLES, type), add ? std::uint16_t{NLM_F_CREATE} : std::uint16_t{0},
-                         concat(add ? "publish" : "withdraw", " port ", port.host_port, '/', port.protocol));
-  message.header(make_family(NFPROTO_INET));
+                         concat(add ? "add to" : "remove from", " the set ", element.set));
+  message.header(make_family(element.family));
   message.attribute_text(NFTA_SET_ELEM_LIST_TABLE, table);
-  message.attribute_text(NFTA_SET_ELEM_LIST_SET, port.host_ip.value == 0 ? "ports_any" : "ports_at");
+  message.attribute_text(NFTA_SET_ELEM_LIST_SET, element.set);
   message.begin(NFTA_SET_ELEM_LIST_ELEMENTS).begin(NFTA_LIST_ELEM);
-  message.begin(NFTA_SET_ELEM_KEY).attribute(NFTA_DATA_VALUE, make_port_key(port)).end();
-  if (add) message.begin(NFTA_SET_ELEM_DATA).attribute(NFTA_DATA_VALUE, make_port_target(port)).end();
+  message.begin(NFTA_SET_ELEM_KEY).attribute(NFTA_DATA_VALUE, element.key).end();
+  if (add && !element.data.empty()) {
+    message.begin(NFTA_SET_ELEM_DATA).attribute(NFTA_DATA_VALUE, element.data).end();
+  }
   message.end().end();
   return message;
 }
 
-std::vector<NetlinkMessage> make_elements(int type, const std::string& table, std::span<const PortRule> ports) {
+std::vector<NetlinkMessage> make_messages(int type, const std::string& table, std::span<const SetElement> elements) {
   std::vector<NetlinkMessage> messages;
-  messages.reserve(ports.size());
-  for (const PortRule& port : ports) messages.push_back(make_element(type, table, port));
+  messages.reserve(elements.size());
+  for (const SetElement& element : elements) messages.push_back(make_message(type, table, element));
   return messages;
 }
 
 }  // namespace
 
-std::vector<std::uint8_t> make_port_key(const PortRule& port) {
-  std::vector<std::uint8_t> key;
-  if (port.host_ip.value != 0) put_address(key, port.host_ip);
-  const std::uint8_t protocol = protocol_number(port.protocol);
-  put(key, &protocol, sizeof protocol);
-  put_port(key, port.host_port);
-  return key;
+std::vector<SetElement> make_elements(const EndpointRules& endpoint) {
+  std::vector<SetElement> elements;
+  if (!endpoint.host_interface.empty()) {
+    elements.push_back({NFPROTO_BRIDGE, "owned", KeyBuilder().address(endpoint.address).take(), {}});
+    elements.push_back({NFPROTO_BRIDGE,
+                        "claims",
+                        KeyBuilder().interface(endpoint.host_interface).address(endpoint.address).take(),
+                        {}});
+    elements.push_back({NFPROTO_BRIDGE, "ports", KeyBuilder().interface(endpoint.host_interface).take(), {}});
+  }
+  for (const PortRule& port : endpoint.ports) {
+    KeyBuilder key;
+    if (port.host_ip.value != 0) key.address(port.host_ip);
+    key.protocol(port.protocol).port(port.host_port);
+    elements.push_back({NFPROTO_INET, port.host_ip.value == 0 ? "ports_any" : "ports_at", key.take(),
+                        KeyBuilder().address(port.container_ip).port(port.container_port).take()});
+  }
+  return elements;
 }
 
-std::vector<std::uint8_t> make_port_target(const PortRule& port) {
-  std::vector<std::uint8_t> target;
-  put_address(target, port.container_ip);
-  put_port(target, port.container_port);
-  return target;
-}
-
-bool add_port_elements(NetlinkSocket& socket, const std::string& table, std::span<const PortRule> ports) {
+bool add_elements(NetlinkSocket& socket, const std::string& table, std::span<const SetElement> elements) {
   failpoint("network.publish");
-  std::vector<NetlinkMessage> messages = make_elements(NFT_MSG_NEWSETELEM, table, ports);
+  std::vector<NetlinkMessage> messages = make_messages(NFT_MSG_NEWSETELEM, table, elements);
   const NetlinkResult result = socket.transaction(messages);
   if (result.errno_value == ENOENT) return false;
-  if (result.errno_value != 0) throw_netlink_error("publish ports", result);
+  if (result.errno_value != 0) throw_netlink_error("add an endpoint to the rules", result);
   return true;
 }
 
-void remove_port_elements(NetlinkSocket& socket, const std::string& table, std::span<const PortRule> ports) {
-  std::vector<NetlinkMessage> messages = make_elements(NFT_MSG_DELSETELEM, table, ports);
+void remove_elements(NetlinkSocket& socket, const std::string& table, std::span<const SetElement> elements) {
+  std::vector<NetlinkMessage> messages = make_messages(NFT_MSG_DELSETELEM, table, elements);
   NetlinkResult result = socket.transaction(messages);
   if (result.errno_value == ENOENT && messages.size() > 1) {
     // One was gone, so the kernel took none of them: one by one.
@@ -111,17 +135,19 @@ void remove_port_elements(NetlinkSocket& socket, const std::string& table, std::
       if (one.errno_value != 0 && one.errno_value != ENOENT) result = one;
     }
   }
-  if (result.errno_value != 0 && result.errno_value != ENOENT) throw_netlink_error("withdraw ports", result);
+  if (result.errno_value != 0 && result.errno_value != ENOENT) {
+    throw_netlink_error("remove an endpoint from the rules", result);
+  }
 }
 
-bool has_table(NetlinkSocket& socket, const std::string& table) {
+bool has_table(NetlinkSocket& socket, const std::string& table, std::uint8_t family) {
   NetlinkMessage message(message_type(NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE), 0, concat("find table ", table));
-  message.header(make_family(NFPROTO_INET));
+  message.header(make_family(family));
   message.attribute_text(NFTA_TABLE_NAME, table);
   try {
     socket.query(message, [](std::uint16_t, std::span<const std::uint8_t>) {});
   } catch (const Error& error) {
-    if (error.errno_value() == ENOENT) return false;
+    if (error.errno_value() == ENOENT || error.errno_value() == EAFNOSUPPORT) return false;
     throw;
   }
   return true;

@@ -3,6 +3,7 @@
 #include <nftables/libnftables.h>
 
 #include <memory>
+#include <optional>
 
 #include "engine/base/error.h"
 #include "engine/base/failpoint.h"
@@ -40,13 +41,15 @@ void add_sets(std::string& out, const RuleSet& rules) {
     if (one.icc) same_bridge.push_back(concat(name, " . ", name));
   }
   for (const std::string& interface : rules.no_transit) no_transit.push_back(quote(interface));
-  for (const PortRule& port : rules.ports) {
-    const std::string target = concat(" : ", port.container_ip.text(), " . ", port.container_port);
-    const std::string key = concat(port.protocol, " . ", port.host_port);
-    if (port.host_ip.value == 0) {
-      ports_any.push_back(concat(key, target));
-    } else {
-      ports_at.push_back(concat(port.host_ip.text(), " . ", key, target));
+  for (const EndpointRules& endpoint : rules.endpoints) {
+    for (const PortRule& port : endpoint.ports) {
+      const std::string target = concat(" : ", port.container_ip.text(), " . ", port.container_port);
+      const std::string key = concat(port.protocol, " . ", port.host_port);
+      if (port.host_ip.value == 0) {
+        ports_any.push_back(concat(key, target));
+      } else {
+        ports_at.push_back(concat(port.host_ip.text(), " . ", key, target));
+      }
     }
   }
   add_set(out, "set bridges", "ifname", bridges);
@@ -79,7 +82,7 @@ void add_nat_chains(std::string& out, const RuleSet& rules) {
   out += "  chain postrouting {\n    type nat hook postrouting priority srcnat; policy accept;\n";
   for (const BridgeRules& one : rules.bridges) {
     const std::string name = quote(one.bridge);
-    const std::string from = concat("    ip saddr ", one.subnet.range().text(), " oifname ");
+    const std::string from = concat("    ip saddr ", one.gateway.range().text(), " oifname ");
     if (one.ip_masq && !one.internal) out += concat(from, "!= ", name, " masquerade\n");
     // Hairpin: the answer must come back through the host, not straight to the neighbour on the bridge.
     out += concat(from, name, " ct status dnat masquerade\n");
@@ -117,28 +120,65 @@ void add_filter_chains(std::string& out) {
       "  }\n";
 }
 
+/// The first two lines make the replacement unconditional: `delete` alone fails where there is none.
+std::string replace_table(std::string_view family, const std::string& table, const std::string& body) {
+  return concat("add table ", family, ' ', table, "\ndelete table ", family, ' ', table, "\ntable ", family, ' ', table,
+                " {\n", body, "}\n");
+}
+
+/// What the library says about the text, or nullopt when it was done.
+std::optional<std::string> run_text(const std::string& text) {
+  const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT), nft_ctx_free);
+  if (!context) return "cannot open a context";
+  nft_ctx_buffer_error(context.get());
+  nft_ctx_buffer_output(context.get());
+  if (nft_run_cmd_from_buffer(context.get(), text.c_str()) == 0) return std::nullopt;
+  const char* words = nft_ctx_get_error_buffer(context.get());  // empties the buffer: called once
+  return words != nullptr ? words : "the rule set was refused";
+}
+
 }  // namespace
 
-std::string make_ruleset_text(const RuleSet& rules) {
+std::string make_inet_text(const RuleSet& rules) {
   std::string body;
   add_sets(body, rules);
   add_filter_chains(body);
   add_nat_chains(body, rules);
-  // The first two lines make the replacement unconditional: `delete` alone fails where there is none.
-  return concat("add table inet ", rules.table, "\ndelete table inet ", rules.table, "\ntable inet ", rules.table,
-                " {\n", body, "}\n");
+  return replace_table("inet", rules.table, body);
+}
+
+std::string make_bridge_text(const RuleSet& rules) {
+  std::vector<std::string> ports, claims, owned;
+  for (const BridgeRules& one : rules.bridges) owned.push_back(one.gateway.address.text());
+  for (const EndpointRules& one : rules.endpoints) {
+    const std::string name = quote(one.host_interface);
+    ports.push_back(name);
+    claims.push_back(concat(name, " . ", one.address.text()));
+    owned.push_back(one.address.text());
+  }
+  std::string body;
+  add_set(body, "set ports", "ifname", ports);
+  add_set(body, "set claims", "ifname . ipv4_addr", claims);
+  add_set(body, "set owned", "ipv4_addr", owned);
+  // An address that nobody owns may be claimed: a container may carry a virtual one.
+  body +=
+      "  chain prerouting {\n"
+      "    type filter hook prerouting priority -300; policy accept;\n"
+      "    iifname != @ports accept\n"
+      "    ether type arp iifname . arp saddr ip @claims accept\n"
+      "    ether type arp arp saddr ip @owned drop\n"
+      "    ether type ip udp sport 67 udp dport 68 drop\n"
+      "  }\n";
+  return replace_table("bridge", rules.table, body);
 }
 
 void apply_ruleset(const RuleSet& rules) {
   failpoint("network.rules");
-  const std::unique_ptr<nft_ctx, decltype(&nft_ctx_free)> context(nft_ctx_new(NFT_CTX_DEFAULT), nft_ctx_free);
-  if (!context) throw Error(ErrorKind::internal, "nftables: cannot open a context");
-  nft_ctx_buffer_error(context.get());
-  nft_ctx_buffer_output(context.get());
-  const std::string text = make_ruleset_text(rules);
-  if (nft_run_cmd_from_buffer(context.get(), text.c_str()) == 0) return;
-  const char* words = nft_ctx_get_error_buffer(context.get());  // empties the buffer: called once
-  throw Error(ErrorKind::internal, concat("nftables: ", words != nullptr ? words : "the rule set was refused"));
+  const std::string inet = make_inet_text(rules);
+  if (!run_text(inet + make_bridge_text(rules))) return;
+  if (const std::optional<std::string> refusal = run_text(inet)) {
+    throw Error(ErrorKind::internal, concat("nftables: ", *refusal));
+  }
 }
 
 }  // namespace mydocker::network

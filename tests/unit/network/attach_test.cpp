@@ -1,7 +1,12 @@
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <iostream>
 #include <set>
 
@@ -90,6 +95,68 @@ TEST_F(AttachTest, ThereIsNoIpv6AtAll) {
   const std::string outside = addresses();
   EXPECT_EQ(outside.find("mydocker0"), std::string::npos) << outside;
   EXPECT_EQ(outside.find(web.host_interface), std::string::npos) << outside;
+}
+
+/// An ARP reply "address is at mac", sent to everybody on the bridge from inside a container.
+void claim_address(const Netns& from, const std::string& address, const std::string& own_mac) {
+  from.run([&] {
+    NetlinkSocket socket(NETLINK_ROUTE);
+    sockaddr_ll target{};
+    target.sll_family = AF_PACKET;
+    target.sll_ifindex = find_link(socket, "eth0")->index;
+    target.sll_halen = 6;
+    std::memset(target.sll_addr, 0xff, 6);
+    std::vector<std::uint8_t> frame(6, 0xff);
+    std::vector<std::uint8_t> mac;
+    for (std::size_t i = 0; i < 6; ++i) {
+      mac.push_back(static_cast<std::uint8_t>(std::stoi(own_mac.substr(i * 3, 2), nullptr, 16)));
+    }
+    const std::uint32_t ip = htonl(Ipv4Address::parse(address).value);
+    const auto* ip_bytes = reinterpret_cast<const std::uint8_t*>(&ip);
+    const auto add = [&](std::initializer_list<std::uint8_t> bytes) { frame.insert(frame.end(), bytes); };
+    frame.insert(frame.end(), mac.begin(), mac.end());
+    add({0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 2});
+    frame.insert(frame.end(), mac.begin(), mac.end());
+    frame.insert(frame.end(), ip_bytes, ip_bytes + 4);
+    add({0xff, 0xff, 0xff, 0xff, 0xff, 0xff});
+    frame.insert(frame.end(), ip_bytes, ip_bytes + 4);
+    const UniqueFd raw(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ARP)));
+    ASSERT_EQ(
+        ::sendto(raw.get(), frame.data(), frame.size(), 0, reinterpret_cast<const sockaddr*>(&target), sizeof target),
+        static_cast<ssize_t>(frame.size()));
+  });
+}
+
+TEST_F(AttachTest, AContainerCannotTakeTheAddressOfAnother) {  // SECURITY N4
+  const Netns victim, client, evil;
+  networks().attach(request("victim", victim));
+  networks().attach(request("client", client));
+  const Attachment attacker = networks().attach(request("evil", evil));
+  const Service http(victim, "tcp", 80, "victim");
+  const auto arp_of = [](const std::string& address) {
+    const std::string table = read_file("/proc/thread-self/net/arp");
+    const std::size_t at = table.find(address + " ");
+    return at == std::string::npos ? std::string() : table.substr(at + 41, 17);
+  };
+  ASSERT_EQ(ask_from(client, "tcp", "172.17.0.2", 80), "victim 172.17.0.3");
+  ASSERT_EQ(ask("tcp", "172.17.0.2", 80), "victim 172.17.0.1");
+  ASSERT_TRUE(ping_from(client, "172.17.0.1"));
+  const std::string gateway_mac = client.run([&] { return arp_of("172.17.0.1"); });
+  for (int i = 0; i < 3; ++i) {
+    claim_address(evil, "172.17.0.2", attacker.mac);
+    claim_address(evil, "172.17.0.1", attacker.mac);
+  }
+  ASSERT_TRUE(ping_from(evil, "172.17.0.3"));  // whatever it sent has arrived
+  EXPECT_EQ(client.run([&] { return arp_of("172.17.0.2"); }), "02:42:ac:11:00:02");
+  EXPECT_EQ(client.run([&] { return arp_of("172.17.0.1"); }), gateway_mac);
+  EXPECT_EQ(arp_of("172.17.0.2"), "02:42:ac:11:00:02");
+  EXPECT_EQ(ask_from(client, "tcp", "172.17.0.2", 80), "victim 172.17.0.3");
+  // The benign twin: an address of nobody can be carried.
+  evil.run([] {
+    NetlinkSocket socket(NETLINK_ROUTE);
+    add_address(socket, find_link(socket, "eth0")->index, Ipv4Network::parse("172.17.7.7/16"));
+  });
+  EXPECT_TRUE(ping_from(client, "172.17.7.7"));
 }
 
 TEST_F(AttachTest, DetachLeavesNothing) {

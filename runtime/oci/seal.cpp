@@ -2,16 +2,37 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "engine/base/mount.h"
 #include "engine/base/sys.h"
 
 namespace mydocker::oci {
 namespace {
 
 constexpr int all_seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+bool is_protected(int self) {
+  struct statvfs mount{};
+  if (::fstatvfs(self, &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0) return true;
+  const int seals = ::fcntl(self, F_GET_SEALS);  // fails on an ordinary file
+  return seals >= 0 && (seals & all_seals) == all_seals;
+}
+
+/// A descriptor of the own file through a read-only mount that is in nobody's tree; empty without the right to mount.
+UniqueFd make_read_only_clone(int self) {
+  try {
+    const UniqueFd mount = clone_mount(self, "", false);
+    set_mount_attributes(mount.get(), MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, false);
+    return open_file(concat("/proc/self/fd/", mount.get()), O_RDONLY);
+  } catch (const Error&) {
+    return {};
+  }
+}
 
 UniqueFd make_sealed_copy(int source) {
   UniqueFd copy(::memfd_create("mydocker-runtime", MFD_CLOEXEC | MFD_ALLOW_SEALING));
@@ -31,8 +52,10 @@ UniqueFd make_sealed_copy(int source) {
 
 void run_from_sealed_copy(char** arguments, char** environment) {
   const UniqueFd self = open_file("/proc/self/exe", O_RDONLY);
-  const int seals = ::fcntl(self.get(), F_GET_SEALS);  // fails on an ordinary file
-  if (seals >= 0 && (seals & all_seals) == all_seals) return;
+  if (is_protected(self.get())) return;
+  if (const UniqueFd clone = make_read_only_clone(self.get()); clone && is_protected(clone.get())) {
+    ::fexecve(clone.get(), arguments, environment);
+  }
   const UniqueFd copy = make_sealed_copy(self.get());
   ::fexecve(copy.get(), arguments, environment);
   throw sys_error("execute the sealed copy");

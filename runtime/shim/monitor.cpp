@@ -156,6 +156,7 @@ void Monitor::announce_exit() {
     remove_cgroup();
     held_.clear();
     netns_.reset();
+    rootfs_.reset();
     finished_ = true;
     server_.publish_for_ever(make_event("finished"));
     try {
@@ -211,6 +212,7 @@ void Monitor::tear_down() {
     hub_->process_ended(milliseconds(0));
     hub_->close_clients();
   }
+  rootfs_.reset();
   remove_cgroup();
   held_.clear();
   netns_.reset();

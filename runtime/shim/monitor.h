@@ -104,6 +104,7 @@ class Monitor final : private EngineServer::Handler,
   runtime::Task task_;
   std::exception_ptr create_error_;
   UniqueFd netns_;
+  UniqueFd rootfs_;  ///< keeps the overlay mounted over PID 1's end: unmounting it syncs, and delays that end by 15 ms
   std::vector<UniqueFd> held_;
   std::int64_t started_at_ns_ = 0;
   std::optional<runtime::ExitRecord> exit_;

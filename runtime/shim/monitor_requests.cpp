@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
@@ -109,6 +110,7 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   backlog_directory_ = parent_of(config_.exit_file);
   trace.mark("shim.read");
   try {
+    if (config_.rootfs && !config_.rootfs->work.empty()) remove_tree(config_.rootfs->work + "/work/incompat");
     log_.emplace(config_.log);
     if (!options.spec.linux.cgroups_path.empty()) {
       cgroup_ = runtime::Cgroup::create(options.spec.linux.cgroups_path);
@@ -167,6 +169,7 @@ void Monitor::finish_create() {
   try {
     task_.wait_created();
     failpoint("shim.created");
+    rootfs_ = open_file(concat("/proc/", task_.pid(), "/root"), O_PATH | O_DIRECTORY);
     if (config_.tty) hub_->open_terminal(task_.take_console());
   } catch (const Error&) {
     create_error_ = std::current_exception();

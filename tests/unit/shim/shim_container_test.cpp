@@ -125,6 +125,17 @@ TEST_F(ShimContainer, TheEndOfAShortProgramReachesEventsThatAreOpenedLate) {
   wait_shim_end();
 }
 
+TEST_F(ShimContainer, AnUnsyncedRootFileSystemCanBeStartedAgain) {
+  config.rootfs->skip_sync = true;
+  set_script("echo again >> /tmp/file; cat /tmp/file");
+  run();
+  EXPECT_EQ(wait_exit().exit_code, 0);
+  wait_shim_end();
+  run();
+  EXPECT_EQ(wait_exit().exit_code, 0);
+  EXPECT_EQ(read_log(), "again\nagain\nagain\n");
+}
+
 TEST_F(ShimContainer, AnAbandonedContainerLeavesNothing) {
   set_script("sleep 100");
   spawn();

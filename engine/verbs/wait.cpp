@@ -14,10 +14,10 @@ class Waiter : public ExitWait {
     while (!is_met()) co_await container_->changed.wait();
     api::WaitResponse response;
     response.status_code = container_->record.exit_code;
-    const std::string& error = container_->removal_error.empty() ? container_->record.error : container_->removal_error;
-    if ((container_->start_failed || !container_->removal_error.empty()) && !error.empty()) {
-      response.error = api::WaitError{error};
-    }
+    // Docker quirk: who waits for the removal hears of a failed removal alone (container/state.go).
+    const bool start_failed = condition_ != WaitCondition::removed && container_->start_failed;
+    const std::string& error = start_failed ? container_->record.error : container_->removal_error;
+    if (!error.empty()) response.error = api::WaitError{error};
     co_return response;
   }
 

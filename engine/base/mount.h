@@ -22,8 +22,8 @@ struct OverlayMount {
   std::string upper;               ///< empty: nothing can be written
   std::string work;                ///< on the same file system as `upper`
   bool read_only = false;
-  /// Nothing is synced when it is unmounted (overlayfs "volatile"; saves 15 ms): for what is deleted right after. Before
-  /// the same upper can be mounted again, <work>/work/incompat must go.
+  /// Nothing is synced when it is unmounted (overlayfs "volatile"; saves 15 ms): for what is deleted right after.
+  /// Before the same upper can be mounted again, <work>/work/incompat must go.
   bool skip_sync = false;
 
   static constexpr auto json_fields() {

@@ -58,5 +58,9 @@ struct ImportOptions {
 /// to the sink. Throws Error{invalid_argument} for bad changes (before reading) and for what is no tar.
 Image import_archive(ImageStore& images, const ImportOptions& options, int fd, const ProgressSink& sink,
                      std::stop_token stop = {});
+/// The same from an http(s) URL ("http://" is put before one without a scheme); plain, gzip or zstd. The line
+/// "Downloading from x" comes first. Redirects are followed within the limits of SECURITY 7.
+Image import_url(ImageStore& images, const ImportOptions& options, const std::string& url, const ProgressSink& sink,
+                 std::stop_token stop = {});
 
 }  // namespace mydocker::image

@@ -6,6 +6,7 @@
 #include "image/archive_spool.h"
 #include "image/manifest.h"
 #include "image/tar_writer.h"
+#include "tests/unit/image/fake_registry.h"
 #include "tests/unit/image/image_fixture.h"
 
 namespace mydocker::image {
@@ -223,6 +224,32 @@ TEST_F(ArchiveTest, BadImportsLeaveNothing) {
   const TempFile tar(make_tar({{"a", "1"}}));
   EXPECT_THROW_ERROR(import_archive(*images, {.changes = {"RUN x"}}, tar.fd(), lines.sink()),
                      ErrorKind::invalid_argument, "RUN is not a valid change command");
+  EXPECT_EQ(leftovers(), "");
+}
+
+TEST_F(ArchiveTest, AnImportFromAUrl) {
+  const std::string tar = make_tar({{"x", "1"}});
+  test::HttpServer server([&](const test::Request& request) {
+    if (request.path() == "/rootfs.tar.gz") return test::Reply{302, {{"Location", "/real"}}, ""};
+    return request.path() == "/real" ? test::Reply{200, {}, test::gzip(tar)} : test::Reply{404, {}, ""};
+  });
+  const Image image =
+      import_url(*images, {.reference = Reference::parse("u")}, server.host() + "/rootfs.tar.gz", lines.sink());
+  EXPECT_EQ(lines.texts(), (Strings{"Downloading from " + server.origin() + "/rootfs.tar.gz", image.id.text()}));
+  EXPECT_EQ(image.document->comment, "Imported from " + server.origin() + "/rootfs.tar.gz");
+  EXPECT_EQ(image.diff_ids, (std::vector<Digest>{sha256_of(tar)}));
+  EXPECT_THROW_ERROR(import_url(*images, {}, server.origin() + "/no", lines.sink()), ErrorKind::internal, "status 404");
+  EXPECT_THROW_ERROR(import_url(*images, {}, "file:///etc/passwd", lines.sink()), ErrorKind::invalid_argument, "URL");
+  images->remove("u", {}, {});
+  EXPECT_EQ(leftovers(), "");
+}
+
+TEST_F(ArchiveTest, ABombIsRefusedAndLeavesNothing) {
+  const std::string zeros(std::size_t{80} << 20, '\0');
+  EXPECT_THROW_ERROR(load(test::gzip(make_tar({{"zeros", zeros}}))), ErrorKind::too_large,
+                     "expands more than 200 times");
+  const TempFile bomb(test::gzip(make_tar({{"zeros", zeros}})));
+  EXPECT_THROW_ERROR(import_archive(*images, {}, bomb.fd(), lines.sink()), ErrorKind::too_large, "200 times");
   EXPECT_EQ(leftovers(), "");
 }
 

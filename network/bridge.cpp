@@ -47,10 +47,15 @@ int ensure_bridge(NetlinkSocket& socket, const BridgeOptions& options) {
   set_switch("ipv4", options.name, "forwarding", options.internal ? "0" : "1");
   set_switch("ipv4", options.name, "route_localnet", "1");
 
-  const std::vector<LinkAddress> addresses = list_addresses(socket);
-  const bool has_address = std::any_of(addresses.begin(), addresses.end(), [&](const LinkAddress& one) {
-    return one.index == index && one.address == options.address;
-  });
+  bool has_address = false;
+  for (const LinkAddress& one : list_addresses(socket)) {
+    if (one.index != index) continue;
+    if (one.address == options.address) {
+      has_address = true;
+    } else {
+      remove_address(socket, index, one.address);  // of another bip: its route would go on
+    }
+  }
   if (!has_address) add_address(socket, index, options.address);
   if (!link || !link->up) set_up(socket, index);
   return index;

@@ -18,9 +18,9 @@ struct BridgeOptions {
   bool internal = false;
 };
 
-/// The bridge is there, has its address, is up, forwards by its own switch, accepts loopback routes (the rule set drops
-/// what comes from outside to 127/8) and has no IPv6. Idempotent; what is right already is left alone. Its index.
-/// Throws Error{conflict} when a link of that name is no bridge, Error{internal}.
+/// The bridge is there, has its address and no other, is up, forwards by its own switch, accepts loopback routes (the
+/// rule set drops what comes from outside to 127/8) and has no IPv6. Idempotent; what is right already is left alone.
+/// Its index. Throws Error{conflict} when a link of that name is no bridge, Error{internal}.
 int ensure_bridge(NetlinkSocket& socket, const BridgeOptions& options);
 
 /// net.bridge.bridge-nf-call-iptables: frames between ports of a bridge pass the rules for routed packets, too.

@@ -1,6 +1,7 @@
 #include "network/host_watch.h"
 
 #include <arpa/inet.h>
+#include <linux/netconf.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -38,15 +39,21 @@ bool is_own_commit(std::span<const std::uint8_t> attributes) {
   return committer != 0 && is_own_thread(committer);
 }
 
+void join_group(int fd, int group) {
+  if (::setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
+    throw sys_error("watch the host's network");
+  }
+}
+
 /// A socket that hears a multicast group; reading it never blocks.
 UniqueFd listen_to(int protocol, int group) {
   UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   sockaddr_nl address{};
   address.nl_family = AF_NETLINK;
-  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0) {
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     throw sys_error("watch the host's network");
   }
+  join_group(fd.get(), group);
   return fd;
 }
 
@@ -79,9 +86,10 @@ HostWatch::HostWatch(std::string table, Callbacks callbacks)
     : table_(std::move(table)),
       callbacks_(std::move(callbacks)),
       tables_(listen_to(NETLINK_NETFILTER, NFNLGRP_NFTABLES)),
-      addresses_(listen_to(NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR)),
+      routing_(listen_to(NETLINK_ROUTE, RTNLGRP_IPV4_IFADDR)),
       stop_(::eventfd(0, EFD_CLOEXEC)) {
   if (!stop_) throw sys_error("eventfd");
+  join_group(routing_.get(), RTNLGRP_IPV4_NETCONF);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -93,7 +101,7 @@ HostWatch::~HostWatch() {
 
 void HostWatch::run() {
   std::array<pollfd, 3> wanted{pollfd{stop_.get(), POLLIN, 0}, pollfd{tables_.get(), POLLIN, 0},
-                               pollfd{addresses_.get(), POLLIN, 0}};
+                               pollfd{routing_.get(), POLLIN, 0}};
   for (;;) {
     if (::poll(wanted.data(), wanted.size(), -1) < 0) {
       if (errno == EINTR) continue;
@@ -101,7 +109,7 @@ void HostWatch::run() {
     }
     if (wanted[0].revents != 0) return;
     if (read_table_events()) call(callbacks_.table_changed);
-    if (read_address_events()) call(callbacks_.address_added);
+    if (read_routing_events()) call(callbacks_.routing_changed);
   }
 }
 
@@ -124,12 +132,18 @@ bool HostWatch::read_table_events() {
   return foreign || lost;  // one of the lost may have been about our table
 }
 
-bool HostWatch::read_address_events() {
-  bool added = false;
-  const bool lost = read_messages(addresses_.get(), [&](const nlmsghdr& header, std::span<const std::uint8_t>) {
-    added = added || header.nlmsg_type == RTM_NEWADDR;
+bool HostWatch::read_routing_events() {
+  bool changed = false;
+  const bool lost = read_messages(routing_.get(), [&](const nlmsghdr& header, std::span<const std::uint8_t> payload) {
+    if (header.nlmsg_type == RTM_NEWADDR) changed = true;
+    if (header.nlmsg_type != RTM_NEWNETCONF || payload.size() < NLMSG_ALIGN(sizeof(netconfmsg))) return;
+    for_each_attribute(payload.subspan(NLMSG_ALIGN(sizeof(netconfmsg))),
+                       [&](std::uint16_t type, std::span<const std::uint8_t> value) {
+                         if (type == NETCONFA_IFINDEX && static_cast<int>(read_u32(value)) == NETCONFA_IFINDEX_ALL)
+                           changed = true;
+                       });
   });
-  return added || lost;
+  return changed || lost;
 }
 
 }  // namespace mydocker::network

@@ -174,6 +174,10 @@ NetlinkSocket::NetlinkSocket(int protocol)
     : fd_(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)), buffer_(receive_buffer_bytes) {
   if (!fd_) throw sys_error("netlink socket");
   const int on = 1;
+  // A thousand published ports are one transaction. Limits, not allocations; without the right they stay as they are.
+  const int large = 8 << 20;
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUFFORCE, &large, sizeof large);
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_RCVBUFFORCE, &large, sizeof large);
   // Both only make errors clearer and shorter; old kernels know neither.
   ::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
   ::setsockopt(fd_.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
@@ -263,17 +267,21 @@ NetlinkResult NetlinkSocket::transaction(std::span<NetlinkMessage> messages) {
   NetlinkMessage end = make_batch_mark(NFNL_MSG_BATCH_END);
   const std::uint32_t first = sequence_;
   add_to_packet(bytes, begin.finish(sequence_++), false);
-  for (NetlinkMessage& message : messages) add_to_packet(bytes, message.finish(sequence_++), true);
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    add_to_packet(bytes, messages[i].finish(sequence_++), i + 1 == messages.size());
+  }
+  const std::uint32_t last = sequence_ - 1;
   add_to_packet(bytes, end.finish(sequence_++), false);
+  if (messages.empty()) return {};
   send(bytes);
-  // Every message is answered once, either way; a broken batch is answered on its begin mark instead.
+  // Failures are told in any case, in order, then the last one's answer. A broken batch is answered on its begin mark.
   NetlinkResult result;
-  for (std::size_t answered = 0; answered < messages.size();) {
+  for (bool answered = false; !answered;) {
     for_each_message(receive(), [&](const nlmsghdr& header, std::span<const std::uint8_t> payload) {
-      if (header.nlmsg_type != NLMSG_ERROR || header.nlmsg_seq - first > messages.size()) return;
+      if (header.nlmsg_type != NLMSG_ERROR || header.nlmsg_seq - first > last - first) return;
       const NetlinkResult verdict = read_verdict(header, payload);
       if (verdict.errno_value != 0 && result.errno_value == 0) result = verdict;
-      answered = header.nlmsg_seq == first ? messages.size() : answered + 1;
+      answered = answered || header.nlmsg_seq == first || header.nlmsg_seq == last;
     });
   }
   return result;

@@ -103,8 +103,11 @@ int Networks::Impl::make_ready(const NetworkRecord& network) {
 bool Networks::Impl::enable_uplinks(NetlinkSocket& route) {
   if (!options_.ip_forward) return false;
   if (host_forwards()) {
-    if (!ledger_.store().forwarding_interfaces().empty()) ledger_.store().clear_forwarding_interfaces();
-    return false;
+    if (ledger_.store().forwarding_interfaces().empty()) return false;
+    // It has become a router by somebody's will (another engine's, say): our limit goes.
+    ledger_.store().clear_forwarding_interfaces();
+    apply_ruleset(ledger_.make_rules());
+    return true;
   }
   std::vector<std::string> ours;
   for (const NetworkRecord& network : ledger_.bridge_networks()) ours.push_back(network.bridge);
@@ -122,10 +125,9 @@ void Networks::Impl::start_watch() {
     const std::scoped_lock kernel(kernel_mutex_);
     apply_ruleset(ledger_.make_rules());
   };
-  callbacks.address_added = [this] {
+  callbacks.routing_changed = [this] {
     const std::scoped_lock kernel(kernel_mutex_);
-    if (!options_.ip_forward || !has_table(filter(), options_.table, NFPROTO_INET))
-      return;  // no container has been here yet
+    if (!has_table(filter(), options_.table, NFPROTO_INET)) return;  // no container has been here yet
     NetlinkSocket route(NETLINK_ROUTE);
     enable_uplinks(route);
   };
@@ -271,6 +273,7 @@ void Networks::Impl::recover(const std::vector<std::string>& live_container_ids)
   }
   tidy_links(live);
   forget(gone);
+  if (!watch_) start_watch();
 }
 
 /// Ports of the living that lost their bridge get it back; those of the dead, whose namespace somebody keeps, go.

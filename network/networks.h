@@ -78,11 +78,11 @@ class Networks {
   std::vector<EndpointRecord> endpoints_of_network(std::string_view network_id);
 
   /// After a start of the engine: forgets the endpoints of all other containers, makes bridges and rules of the
-  /// remaining ones anew where they are missing (one atomic replacement).
+  /// remaining ones anew where they are missing (one atomic replacement). Then starts to watch.
   void recover(const std::vector<std::string>& live_container_ids);
 
   /// Watches the host from a thread of its own: when another program flushes or deletes our table, it is back at once;
-  /// interfaces that come later (a cable, a VPN) are reached by containers, too.
+  /// interfaces that come later (a cable, a VPN) are reached by containers, too. recover does it.
   void start_watch();
 
  private:

@@ -347,6 +347,15 @@ TEST_F(AttachTest, BipAndPoolsChooseTheDefaultRange) {
   const Netns container;
   EXPECT_EQ(networks().attach(request("web", container)).ip, "10.5.0.2");
   networks().detach(make_container_id("web"));
+  options.bip = "10.6.0.1/24";
+  restart(options);
+  networks().prepare();
+  NetlinkSocket socket(NETLINK_ROUTE);
+  std::vector<std::string> addresses;
+  for (const LinkAddress& one : list_addresses(socket)) {
+    if (one.index == find_link(socket, "mydocker0")->index) addresses.push_back(one.address.text());
+  }
+  EXPECT_EQ(addresses, std::vector<std::string>{"10.6.0.1/24"});
 
   options.bip = "10.5.0.0/24";
   EXPECT_THROW_ERROR(restart(options), ErrorKind::invalid_argument, "invalid bip");

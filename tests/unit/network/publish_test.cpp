@@ -310,6 +310,36 @@ TEST_F(PublishTest, AnInterfaceThatComesLaterIsReached) {
   EXPECT_FALSE(ping_from(late, "10.1.0.2", 200));  // and still is no way through the host
 }
 
+TEST_F(PublishTest, AHostThatBecomesARouterLaterIsNotKeptFromIt) {
+  networks().start_watch();
+  attach({});
+  EXPECT_FALSE(ping_from(*neighbour_, "10.2.0.2", 200));
+  write_sysctl("net/ipv4/ip_forward", "1");  // what another engine does at its start
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(5);
+  while (!ping_from(*neighbour_, "10.2.0.2", 20) && std::chrono::steady_clock::now() < end) {
+  }
+  EXPECT_TRUE(ping_from(*neighbour_, "10.2.0.2"));
+  EXPECT_TRUE(ping_from(*container_, "10.1.0.2"));
+}
+
+TEST_F(PublishTest, AThousandPortsAreOneTransaction) {
+  std::vector<PortRequest> ports;
+  for (int i = 0; i < 1000; ++i) {
+    const auto port = static_cast<std::uint16_t>(20000 + i);
+    ports.push_back({"127.0.0.1", port, 0, port, "udp"});
+  }
+  networks().prepare();
+  const std::string before = nft("list ruleset");
+  const Attachment web = attach(ports);
+  EXPECT_EQ(web.ports.size(), 1000U);
+  EXPECT_EQ(web.port_holders.size(), 1000U);
+  const Service last(*container_, "udp", 20999, "web");
+  EXPECT_EQ(ask("udp", "127.0.0.1", 20999), "web 172.17.0.1");
+  nft("flush map inet mydocker ports_at");  // so that every single removal fails
+  networks().detach(make_container_id("web"));
+  EXPECT_EQ(nft("list ruleset"), before);
+}
+
 TEST_F(PublishTest, ADeletedTableIsNoticedByTheNextPublishedPort) {
   attach({{"", 8080, 0, 80, "tcp"}});
   nft("delete table inet mydocker");

@@ -50,6 +50,8 @@ struct ContainerRecord {
   api::HostConfig host_config;                                     ///< with the defaults filled in
   std::map<std::string, api::EndpointSettings> endpoint_settings;  ///< network name -> what was asked for
 
+  std::map<std::string, std::string> volume_names;  ///< mount target -> volume, anonymous ones included
+
   std::string state = "created";
   int exit_code = 0;
   std::string error;
@@ -70,7 +72,8 @@ struct ContainerRecord {
         field("chain_id", &ContainerRecord::chain_id), field("path", &ContainerRecord::path),
         field("args", &ContainerRecord::args), field("config", &ContainerRecord::config),
         field("host_config", &ContainerRecord::host_config),
-        field("endpoint_settings", &ContainerRecord::endpoint_settings), field("state", &ContainerRecord::state),
+        field("endpoint_settings", &ContainerRecord::endpoint_settings),
+        field("volume_names", &ContainerRecord::volume_names), field("state", &ContainerRecord::state),
         field("exit_code", &ContainerRecord::exit_code), field("error", &ContainerRecord::error),
         field("oom_killed", &ContainerRecord::oom_killed), field("started_at", &ContainerRecord::started_at),
         field("finished_at", &ContainerRecord::finished_at), field("pid", &ContainerRecord::pid),

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "engine/mount_plan.h"
-
 namespace mydocker::engine {
 namespace {
 
@@ -113,6 +111,16 @@ std::vector<api::Port> make_ports(const Container& container) {
 
 }  // namespace
 
+std::vector<PlannedMount> plan_record_mounts(const ContainerRecord& record) {
+  std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);
+  for (PlannedMount& mount : mounts) {
+    if (const auto named = record.volume_names.find(mount.target); named != record.volume_names.end()) {
+      mount.source = named->second;
+    }
+  }
+  return mounts;
+}
+
 std::string make_status_text(const Container& container, Timestamp time) {
   const ContainerRecord& record = container.record;
   const auto since = [&](std::int64_t instant) { return human_duration(time - from_unix_nanoseconds(instant)); };
@@ -169,7 +177,7 @@ api::ContainerInspect make_inspect(const Container& container, const ViewContext
   }
   out.host_config = record.host_config;
   out.graph_driver = make_graph_driver(record, *context.paths);
-  out.mounts = list_mount_points(plan_mounts(record.host_config, record.config), context.paths->volumes());
+  out.mounts = list_mount_points(plan_record_mounts(record), context.paths->volumes());
   out.config = record.config;
   out.network_settings = make_network_settings(container, context);
   return out;
@@ -191,7 +199,7 @@ api::ContainerSummary make_summary(const Container& container, const ViewContext
   out.host_config.network_mode = record.host_config.network_mode;
   out.host_config.annotations = record.host_config.annotations;
   out.network_settings.networks = make_endpoints(record);
-  out.mounts = list_mount_points(plan_mounts(record.host_config, record.config), context.paths->volumes());
+  out.mounts = list_mount_points(plan_record_mounts(record), context.paths->volumes());
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "api/types/container.h"
 #include "engine/base/time.h"
 #include "engine/container.h"
+#include "engine/mount_plan.h"
 #include "engine/options.h"
 #include "storage/paths.h"
 
@@ -17,6 +18,9 @@ struct ViewContext {
   std::string sandbox_key;
   Timestamp now{};
 };
+
+/// The mounts of a container with the names that its volumes got.
+std::vector<PlannedMount> plan_record_mounts(const ContainerRecord& record);
 
 api::ContainerInspect make_inspect(const Container& container, const ViewContext& context);
 /// Without Image/ImageID, which need the image store, and sizes.

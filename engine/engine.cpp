@@ -46,6 +46,9 @@ image::PullerOptions puller_options(const Options& options, const storage::Paths
   puller.max_concurrent_downloads = static_cast<unsigned>(options.max_concurrent_downloads);
   puller.bundled_image = options.bundled_image;
   puller.tmp_dir = paths.tmp();
+  puller.http_proxy = options.http_proxy;
+  puller.https_proxy = options.https_proxy;
+  puller.no_proxy = options.no_proxy;
   return puller;
 }
 
@@ -84,6 +87,7 @@ EngineState::EngineState(asio::any_io_executor executor, Options given)
   ContainerStore::prepare_tables(*database);
   layers = std::make_unique<storage::LayerStore>(*database, paths, worker_options(options));
   container_layers = std::make_unique<storage::ContainerLayers>(*layers, paths, worker_options(options));
+  volumes = std::make_unique<storage::VolumeStore>(*database, paths, worker_options(options));
   images = std::make_unique<image::ImageStore>(*database, *layers);
   puller = std::make_unique<image::Puller>(*images, puller_options(options, paths));
   networks = std::make_unique<network::Networks>(*database, network_options(options));

@@ -16,6 +16,7 @@
 #include "api/types/progress.h"
 #include "api/types/stats.h"
 #include "api/types/system.h"
+#include "api/types/volume.h"
 #include "engine/async.h"
 #include "engine/base/trace.h"
 #include "engine/base/unique_fd.h"
@@ -246,7 +247,17 @@ class Engine {
   awaitable<std::vector<api::NetworkInspect>> list_networks(Filters filters);
   awaitable<api::NetworkInspect> inspect_network(std::string name);
 
+  // Volumes
+  awaitable<api::Volume> create_volume(api::VolumeCreateRequest request);
+  awaitable<api::VolumeList> list_volumes(Filters filters);
+  awaitable<api::Volume> inspect_volume(std::string name);
+  awaitable<void> remove_volume(std::string name, bool force);
+  /// `all_since_142`: without the filter `all` only anonymous volumes go.
+  awaitable<api::VolumesPruneReport> prune_volumes(Filters filters, int api_minor);
+
   // System
+  /// POST /auth: throws unauthorized when the registry refuses the credentials.
+  awaitable<void> check_login(api::AuthConfig auth);
   awaitable<api::Info> info();
   api::Version version() const;
   std::unique_ptr<EventStream> events(EventOptions options);

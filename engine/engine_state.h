@@ -20,6 +20,7 @@
 #include "storage/container_layers.h"
 #include "storage/layer_store.h"
 #include "storage/paths.h"
+#include "storage/volume_store.h"
 
 /// What the verbs share. Everything but the stores (thread-safe by themselves) is for the I/O thread only.
 namespace mydocker::engine {
@@ -36,6 +37,7 @@ struct EngineState {
   std::unique_ptr<Database> database;
   std::unique_ptr<storage::LayerStore> layers;
   std::unique_ptr<storage::ContainerLayers> container_layers;
+  std::unique_ptr<storage::VolumeStore> volumes;
   std::unique_ptr<image::ImageStore> images;
   std::unique_ptr<image::Puller> puller;
   std::unique_ptr<network::Networks> networks;
@@ -49,6 +51,7 @@ struct EngineState {
   bool stopping = false;
   bool pruning_containers = false;
   bool pruning_images = false;
+  bool pruning_volumes = false;
 
   // Last, so that they end first: nothing that runs on them may outlive what it uses.
   asio::thread_pool disk_pool;      ///< spawns, shim calls, files; each call has its deadline

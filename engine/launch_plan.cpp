@@ -10,6 +10,7 @@
 #include <set>
 
 #include "engine/base/sys.h"
+#include "engine/container_view.h"
 #include "runtime/capabilities.h"
 #include "runtime/seccomp.h"
 
@@ -473,6 +474,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   const std::string directory = input.paths->container(record.id);
   shim.id = record.id;
   shim.rootfs = input.rootfs;
+  shim.rootfs->skip_sync = record.host_config.auto_remove;  // what nobody can look at later need not reach the disk
   shim.user = record.config.user;
   shim.group_add = record.host_config.group_add.value_or(api::StringList{});
   shim.open_stdin = record.config.open_stdin;
@@ -596,7 +598,7 @@ LaunchPlan plan_launch(const LaunchInput& input) {
   const api::HostConfig& host = record.host_config;
   LaunchPlan plan;
   runtime::Spec& spec = plan.spec;
-  plan.mounts = plan_mounts(host, record.config);
+  plan.mounts = plan_record_mounts(record);
   plan_network(input, plan);
   const bool host_names = host.uts_mode == "host" || plan.network_kind == NetworkKind::host;
   plan.hostname = record.config.hostname.empty() && host_names ? input.facts->host_name : record.config.hostname;

@@ -124,6 +124,14 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
     state.events.publish("network", "connect", endpoint.network_id,
                          {{"container", container->id()}, {"name", endpoint.network_name}, {"type", "bridge"}});
   }
+  for (const auto& [target, name] : container->record.volume_names) {
+    state.events.publish("volume", "mount", name,
+                         {{"container", container->id()},
+                          {"destination", target},
+                          {"driver", "local"},
+                          {"propagation", ""},
+                          {"read/write", "true"}});
+  }
   publish(state, *container, "start");
   container->changed.notify_all();
   UniqueFd events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
@@ -144,6 +152,9 @@ awaitable<void> release_network(EngineState& state, ContainerPtr container) {
     endpoint = EndpointRecord{.network_id = endpoint.network_id, .network_name = endpoint.network_name};
   }
   container->record.ports.clear();
+  for (const auto& [target, name] : container->record.volume_names) {
+    state.events.publish("volume", "unmount", name, {{"container", id}, {"driver", "local"}});
+  }
 }
 
 ExitFacts exit_facts(const Container& container) {
@@ -157,7 +168,8 @@ ExitFacts exit_facts(const Container& container) {
 
 awaitable<void> auto_remove(EngineState& state, ContainerPtr container) {
   const Turn turn = co_await container->turns.take();
-  if (!container->removed && !is_alive(container->state)) co_await remove_now(state, container);
+  if (!container->removed && !is_alive(container->state))
+    co_await remove_now(state, container, AnonymousVolumes::remove);
 }
 
 api::StringMap exit_attributes(const ContainerRecord& record) {
@@ -182,7 +194,7 @@ awaitable<void> launch(EngineState& state, ContainerPtr container) {
   set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);
   co_await save_record(state, container);
   container->changed.notify_all();
-  if (container->record.host_config.auto_remove) co_await remove_now(state, container);
+  if (container->record.host_config.auto_remove) co_await remove_now(state, container, AnonymousVolumes::remove);
   std::rethrow_exception(failure->error);
 }
 
@@ -377,7 +389,41 @@ awaitable<void> stop_now(EngineState& state, ContainerPtr container, int signal,
   co_await wait_exit_handled(container);
 }
 
-awaitable<void> remove_now(EngineState& state, ContainerPtr container) {
+std::vector<std::string> users_of_volume(const EngineState& state, const std::string& name) {
+  std::vector<std::string> users;
+  for (const ContainerPtr& container : state.containers.list()) {
+    const auto& names = container->record.volume_names;
+    const bool uses = std::any_of(names.begin(), names.end(), [&](const auto& entry) { return entry.second == name; });
+    if (uses) users.push_back(container->id());
+  }
+  return users;
+}
+
+namespace {
+
+/// After the container is gone: its anonymous volumes that nobody else mounts.
+awaitable<void> remove_anonymous_volumes(EngineState& state, std::map<std::string, std::string> names) {
+  std::vector<std::string> unused;
+  for (const auto& [target, name] : names) {
+    if (users_of_volume(state, name).empty()) unused.push_back(name);
+  }
+  if (unused.empty()) co_return;
+  const std::vector<std::string> removed = co_await blocking(state.disk_pool, [&] {
+    std::vector<std::string> gone;
+    for (const std::string& name : unused) {
+      const std::optional<storage::Volume> volume = state.volumes->find(name);
+      if (!volume || !volume->anonymous) continue;
+      state.volumes->remove(name);
+      gone.push_back(name);
+    }
+    return gone;
+  });
+  for (const std::string& name : removed) state.events.publish("volume", "destroy", name, {{"driver", "local"}});
+}
+
+}  // namespace
+
+awaitable<void> remove_now(EngineState& state, ContainerPtr container, AnonymousVolumes volumes) {
   co_await wait_exit_handled(container);
   set_state(*container, ContainerState::removing);
   const std::string id = container->id();
@@ -405,6 +451,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container) {
   for (const auto& [exec_id, exec] : container->execs) state.execs.erase(exec_id);
   container->pending_attaches.clear();
   state.containers.remove(id);
+  if (volumes == AnonymousVolumes::remove) co_await remove_anonymous_volumes(state, container->record.volume_names);
   container->removed = true;
   container->changed.notify_all();
   publish(state, *container, "destroy");

@@ -25,8 +25,11 @@ awaitable<void> kill_now(EngineState& state, ContainerPtr container);
 /// Returns when an exit that has begun is completely handled.
 awaitable<void> wait_exit_handled(ContainerPtr container);
 
-/// Removes a container that does not run: files, row, layers' reference, name.
-awaitable<void> remove_now(EngineState& state, ContainerPtr container);
+enum class AnonymousVolumes { keep, remove };
+/// Removes a container that does not run: files, row, layers' reference, name, and its anonymous volumes.
+awaitable<void> remove_now(EngineState& state, ContainerPtr container, AnonymousVolumes volumes);
+/// IDs of the containers that mount the volume, running or not.
+std::vector<std::string> users_of_volume(const EngineState& state, const std::string& name);
 
 /// The bookkeeping of an exit (also of one that happened while no engine ran).
 awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit);

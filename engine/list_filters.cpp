@@ -5,7 +5,7 @@
 #include <charconv>
 #include <regex>
 
-#include "engine/mount_plan.h"
+#include "engine/container_view.h"
 
 namespace mydocker::engine {
 namespace {
@@ -50,7 +50,7 @@ bool covers_port(const std::string& wanted, const std::string& port) {
 }
 
 bool uses_volume(const std::string& value, const Container& container) {
-  const std::vector<PlannedMount> mounts = plan_mounts(container.record.host_config, container.record.config);
+  const std::vector<PlannedMount> mounts = plan_record_mounts(container.record);
   return std::any_of(mounts.begin(), mounts.end(),
                      [&](const PlannedMount& mount) { return mount.target == value || mount.source == value; });
 }

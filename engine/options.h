@@ -33,6 +33,9 @@ struct Options {
   std::vector<std::string> registry_mirrors;
   std::vector<std::string> insecure_registries;
   int max_concurrent_downloads = 3;
+  std::string http_proxy;  ///< for pulls; daemon.json "proxies", else the environment of mydockerd
+  std::string https_proxy;
+  std::string no_proxy;
 
   std::map<std::string, std::string> runtimes;  ///< --add-runtime name -> path
   std::string default_runtime = "mydocker";

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/error.h"
 #include "engine/engine.h"
 
 namespace mydocker::engine {
@@ -17,6 +18,21 @@ struct PruneFilter {
   std::optional<Timestamp> until;
   std::vector<std::string> labels;
   std::vector<std::string> forbidden_labels;
+};
+
+/// One prune of a kind at a time.
+class PruneGuard {
+ public:
+  explicit PruneGuard(bool& running) : running_(running) {
+    if (running_) throw Error(ErrorKind::conflict, "a prune operation is already running");
+    running_ = true;
+  }
+  PruneGuard(const PruneGuard&) = delete;
+  PruneGuard& operator=(const PruneGuard&) = delete;
+  ~PruneGuard() { running_ = false; }
+
+ private:
+  bool& running_;
 };
 
 /// Go durations ("24h": so long ago), RFC 3339, or unix stamps. Throws Error{invalid_argument}.

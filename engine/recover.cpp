@@ -84,6 +84,7 @@ awaitable<void> load_containers(EngineState& state) {
     state.layers->recover();
     state.images->recover();
     state.container_layers->recover(known);
+    state.volumes->recover();
   });
 }
 
@@ -99,7 +100,7 @@ void remove_strays(const EngineState& state, const std::vector<std::string>& kno
 awaitable<void> recover_container(EngineState& state, ContainerPtr container, bool was_alive) {
   if (container->shim) co_return;
   if (container->state == ContainerState::removing || container->state == ContainerState::dead) {
-    co_await remove_now(state, container);
+    co_await remove_now(state, container, AnonymousVolumes::remove);
     co_return;
   }
   if (was_alive) {
@@ -118,7 +119,7 @@ awaitable<void> recover_container(EngineState& state, ContainerPtr container, bo
     set_state(*container, ContainerState::restarting);
     spawn(state.io, "restart " + container->id(), restart_later(state, container));
   } else if (container->record.host_config.auto_remove && ever_started) {
-    co_await remove_now(state, container);
+    co_await remove_now(state, container, AnonymousVolumes::remove);
   }
 }
 
@@ -146,6 +147,7 @@ awaitable<void> Engine::recover() {
   }
   co_await blocking(state.disk_pool, [&] {
     state.networks->recover(live);
+    state.networks->start_watch();
     remove_strays(state, known);
   });
   for (auto& [container, was_alive] : containers) {

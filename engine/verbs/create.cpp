@@ -51,15 +51,6 @@ void set_masks(api::HostConfig& host) {
   if (!host.readonly_paths) host.readonly_paths = runtime::make_default_readonly_paths();
 }
 
-void refuse_unbuilt_mounts(const std::vector<PlannedMount>& mounts) {
-  for (const PlannedMount& mount : mounts) {
-    if (mount.kind == PlannedMount::Kind::volume) {
-      throw Error(ErrorKind::not_implemented,
-                  concat("volumes are not implemented yet (mount point ", mount.target, "): bind a host directory"));
-    }
-  }
-}
-
 void check_bind_sources(const std::vector<PlannedMount>& mounts) {
   for (const PlannedMount& mount : mounts) {
     if (mount.kind == PlannedMount::Kind::bind && !mount.create_source && !path_exists(mount.source)) {
@@ -88,6 +79,27 @@ class NameReservation {
   std::string name_;
   bool kept_ = false;
 };
+
+/// Makes the volumes that are not there yet and notes their names. Blocks.
+void create_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, ContainerRecord& record) {
+  for (const PlannedMount& mount : mounts) {
+    if (mount.kind != PlannedMount::Kind::volume) continue;
+    storage::VolumeRequest request;
+    request.name = mount.source;
+    if (mount.source.empty()) request.labels = api::StringMap{{"com.docker.volume.anonymous", ""}};
+    record.volume_names[mount.target] = state.volumes->create(request).name;
+  }
+}
+
+/// The image's content of the mount point becomes the content of an empty volume. Blocks.
+void fill_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, const ContainerRecord& record) {
+  if (record.chain_id.empty()) return;
+  for (const PlannedMount& mount : mounts) {
+    if (mount.kind != PlannedMount::Kind::volume || mount.no_copy) continue;
+    OverlayMount stack = state.container_layers->mount(record.id, Digest::parse(record.chain_id));
+    state.volumes->copy_up(record.volume_names.at(mount.target), stack, mount.target);
+  }
+}
 
 /// The part that blocks: row and layer reference in one commit, then the directories.
 void store_container(EngineState& state, const ContainerRecord& record) {
@@ -134,7 +146,6 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   response.warnings = check_host_config(record.host_config, record.config, state.options, state.facts);
   set_masks(record.host_config);
   const std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);
-  refuse_unbuilt_mounts(mounts);
   plan_capabilities(record.host_config);
 
   record.id = make_random_id();
@@ -166,7 +177,9 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   trace.mark("check");
   co_await blocking(state.database_pool, [&] {
     check_bind_sources(mounts);
+    create_volumes(state, mounts, record);
     store_container(state, record);
+    fill_volumes(state, mounts, record);
   });
   trace.mark("store");
   const auto container = std::make_shared<Container>(state.io);

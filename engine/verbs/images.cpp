@@ -169,10 +169,6 @@ std::unique_ptr<ProgressStream> Engine::load(UniqueFd body, bool quiet) {
 
 std::unique_ptr<ProgressStream> Engine::import(UniqueFd body, ImportRequest request) {
   EngineState& state = *state_;
-  if (request.source != "-") {
-    throw Error(ErrorKind::not_implemented,
-                "importing from a URL is not implemented yet: send the archive as the body");
-  }
   image::ImportOptions options;
   if (!request.repository.empty()) options.reference = image::Reference::parse(request.repository, request.tag);
   options.changes = std::move(request.changes);
@@ -182,11 +178,20 @@ std::unique_ptr<ProgressStream> Engine::import(UniqueFd body, ImportRequest requ
   const auto made = std::make_shared<std::string>();
   return start_progress(
       state,
-      [&state, input, options, made](const image::ProgressSink& sink, std::stop_token stop) {
-        *made = image::import_archive(*state.images, options, input->get(), sink, std::move(stop)).id.text();
+      [&state, input, options, made, source = request.source](const image::ProgressSink& sink, std::stop_token stop) {
+        const image::Image image =
+            source == "-" ? image::import_archive(*state.images, options, input->get(), sink, std::move(stop))
+                          : image::import_url(*state.images, options, source, sink, std::move(stop));
+        *made = image.id.text();
         input->reset();
       },
       [&state, made] { publish_image(state, "import", *made, *made); });
+}
+
+awaitable<void> Engine::check_login(api::AuthConfig auth) {
+  EngineState& state = *state_;
+  const image::RegistryAuth credentials = to_registry_auth(auth);
+  co_await blocking(state.transfer_pool, [&] { state.puller->check_login(credentials); });
 }
 
 awaitable<std::unique_ptr<Download>> Engine::save(std::vector<std::string> names) {

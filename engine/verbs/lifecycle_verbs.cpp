@@ -180,7 +180,8 @@ awaitable<void> Engine::remove(std::string id, RemoveOptions options) {
       co_await kill_now(state, container);
     }
   }
-  if (!container->removed) co_await remove_now(state, container);
+  if (container->removed) co_return;
+  co_await remove_now(state, container, options.volumes ? AnonymousVolumes::remove : AnonymousVolumes::keep);
 }
 
 awaitable<void> Engine::resize(std::string id, int height, int width) {

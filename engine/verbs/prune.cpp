@@ -6,25 +6,6 @@
 
 /// ContainerPrune, ImagePrune.
 namespace mydocker::engine {
-namespace {
-
-/// One prune of a kind at a time.
-class PruneGuard {
- public:
-  explicit PruneGuard(bool& running) : running_(running) {
-    if (running_) throw Error(ErrorKind::conflict, "a prune operation is already running");
-    running_ = true;
-  }
-  PruneGuard(const PruneGuard&) = delete;
-  PruneGuard& operator=(const PruneGuard&) = delete;
-  ~PruneGuard() { running_ = false; }
-
- private:
-  bool& running_;
-};
-
-}  // namespace
-
 awaitable<api::ContainersPruneReport> Engine::prune_containers(Filters filters) {
   EngineState& state = *state_;
   const PruneFilter filter(filters);
@@ -41,7 +22,7 @@ awaitable<api::ContainersPruneReport> Engine::prune_containers(Filters filters) 
     try {
       const std::int64_t freed =
           co_await blocking(state.disk_pool, [&] { return state.container_layers->size_bytes(id); });
-      co_await remove_now(state, container);
+      co_await remove_now(state, container, AnonymousVolumes::keep);
       report.space_reclaimed_bytes += static_cast<std::uint64_t>(freed);
       if (!report.containers_deleted) report.containers_deleted.emplace();
       report.containers_deleted->push_back(id);

@@ -131,20 +131,32 @@ awaitable<void> remove_container(Engine& engine, const Request& request, Writer&
   co_await out.empty(Status::no_content);
 }
 
+/// ContainerUpdate: limits and restart policy, live.
+awaitable<void> update_container(Engine& engine, const Request& request, Writer& out) {
+  auto body = request.read_body<UpdateRequest>();
+  const UpdateResponse response = co_await engine.update(request.path_param("id"), std::move(body));
+  co_await out.object(Status::ok, response);
+}
+
+/// ContainerPrune. 409 while another one runs.
+awaitable<void> prune_containers(Engine& engine, const Request& request, Writer& out) {
+  const ContainersPruneReport report = co_await engine.prune_containers(request.filters());
+  co_await out.object(Status::ok, report);
+}
+
 constexpr EngineRoute routes[] = {
     {Method::get, "/containers/json", list_containers},
     {Method::post, "/containers/create", create_container},
-    {Method::post, "/containers/prune", answer_not_implemented},
+    {Method::post, "/containers/prune", prune_containers},
     {Method::get, "/containers/{id}/json", inspect_container},
     {Method::get, "/containers/{id}/top", show_processes},
     {Method::get, "/containers/{id}/changes", list_changes},
-    {Method::get, "/containers/{id}/stats", answer_not_implemented},
     {Method::post, "/containers/{id}/resize", resize_container},
     {Method::post, "/containers/{id}/start", start_container},
     {Method::post, "/containers/{id}/stop", stop_container},
     {Method::post, "/containers/{id}/restart", restart_container},
     {Method::post, "/containers/{id}/kill", kill_container},
-    {Method::post, "/containers/{id}/update", answer_not_implemented},
+    {Method::post, "/containers/{id}/update", update_container},
     {Method::post, "/containers/{id}/rename", rename_container},
     {Method::post, "/containers/{id}/pause", pause_container},
     {Method::post, "/containers/{id}/unpause", unpause_container},

@@ -122,12 +122,18 @@ awaitable<void> remove_image(Engine& engine, const Request& request, Writer& out
   co_await out.object(Status::ok, items);
 }
 
+/// ImagePrune. 409 while another one runs.
+awaitable<void> prune_images(Engine& engine, const Request& request, Writer& out) {
+  const ImagesPruneReport report = co_await engine.prune_images(request.filters());
+  co_await out.object(Status::ok, report);
+}
+
 constexpr EngineRoute routes[] = {
     {Method::get, "/images/json", list_images},
     {Method::post, "/images/create", create_image, OnHangup::cancel, BodyKind::upload},
     {Method::post, "/images/load", load_images, OnHangup::cancel, BodyKind::upload},
     {Method::get, "/images/search", answer_not_implemented},
-    {Method::post, "/images/prune", answer_not_implemented},
+    {Method::post, "/images/prune", prune_images},
     {Method::get, "/images/get", save_images, OnHangup::cancel},
     {Method::get, "/images/{name*}/get", save_image, OnHangup::cancel},
     {Method::get, "/images/{name*}/json", inspect_image},

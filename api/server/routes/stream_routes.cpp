@@ -1,6 +1,7 @@
-// The container endpoints that stay open: attach, logs, wait, export.
+// The container endpoints that stay open: attach, logs, wait, stats, export.
 #include "api/server/routes/routes.h"
 #include "api/types/container.h"
+#include "api/types/stats.h"
 
 namespace mydocker::api {
 namespace {
@@ -92,8 +93,27 @@ awaitable<void> export_container(Engine& engine, const Request& request, Writer&
   co_await write_download(std::move(download), out);
 }
 
+/// ContainerStats. One JSON object a second; stream=0: one object of two samples; one-shot=1: of a single one (WIRE
+/// 18).
+awaitable<void> stream_stats(Engine& engine, const Request& request, Writer& out) {
+  const bool stream = request.query_bool("stream", true);
+  const bool one_shot = request.query_bool("one-shot");
+  if (stream && one_shot) throw Error(ErrorKind::invalid_argument, "cannot have stream=true and one-shot=true");
+  const engine::StatsMode mode = stream     ? engine::StatsMode::stream
+                                 : one_shot ? engine::StatsMode::one_shot
+                                            : engine::StatsMode::single;
+  const std::unique_ptr<engine::StatsStream> samples = engine.stats(request.path_param("id"), mode);
+  co_await out.begin_stream(Status::ok, "application/json");
+  while (const std::optional<Stats> sample = co_await samples->next()) {
+    const std::string line = write_json(to_json(*sample)) + "\n";
+    co_await out.chunk(line);
+  }
+  co_await out.end_stream();
+}
+
 constexpr EngineRoute routes[] = {
     {Method::get, "/containers/{id}/logs", stream_logs, OnHangup::cancel},
+    {Method::get, "/containers/{id}/stats", stream_stats, OnHangup::cancel},
     {Method::get, "/containers/{id}/export", export_container, OnHangup::cancel},
     {Method::post, "/containers/{id}/attach", attach_container},
     {Method::get, "/containers/{id}/attach/ws", answer_not_implemented},

@@ -69,6 +69,31 @@ awaitable<void> show_traces(Engine& engine, const Request&, Writer& out) {
   co_await out.json(Status::ok, std::move(list));
 }
 
+/// SystemAuth. 401 when the registry refuses the credentials.
+awaitable<void> check_login(Engine& engine, const Request& request, Writer& out) {
+  auto credentials = request.read_body<AuthConfig>();
+  co_await engine.check_login(std::move(credentials));
+  AuthResponse response;
+  response.status = "Login Succeeded";
+  co_await out.object(Status::ok, response);
+}
+
+/// ImageCommit. The body may hold a container configuration.
+awaitable<void> commit_container(Engine& engine, const Request& request, Writer& out) {
+  engine::CommitRequest commit;
+  commit.container = request.query_text("container");
+  commit.repository = request.query_text("repo");
+  commit.tag = request.query_text("tag");
+  commit.comment = request.query_text("comment");
+  commit.author = request.query_text("author");
+  commit.pause = request.query_bool("pause", true);
+  commit.changes = request.query_list("changes");
+  if (!request.body.empty()) commit.config = request.read_body<ContainerConfig>(BodyRule::optional);
+  IdResponse response;
+  response.id = co_await engine.commit(std::move(commit));
+  co_await out.object(Status::created, response);
+}
+
 constexpr EngineRoute routes[] = {
     {Method::head, "/_ping", ping},
     {Method::get, "/_ping", ping},
@@ -78,8 +103,8 @@ constexpr EngineRoute routes[] = {
     {Method::get, "/system/df", answer_not_implemented},
     {Method::get, "/system/trace", show_traces},
     {Method::get, "/metrics", show_metrics},
-    {Method::post, "/auth", answer_not_implemented},
-    {Method::post, "/commit", answer_not_implemented},
+    {Method::post, "/auth", check_login},
+    {Method::post, "/commit", commit_container},
 };
 
 }  // namespace

@@ -6,16 +6,34 @@
 namespace mydocker::api {
 namespace {
 
-/// VolumeList. No volume can be made yet, so the list is truly empty.
-awaitable<void> list_volumes(Engine&, const Request& request, Writer& out) {
-  request.filters();
-  co_await out.object(Status::ok, VolumeList{});
+/// VolumeList.
+awaitable<void> list_volumes(Engine& engine, const Request& request, Writer& out) {
+  const VolumeList list = co_await engine.list_volumes(request.filters());
+  co_await out.object(Status::ok, list);
 }
 
 /// VolumeInspect. `docker inspect NAME` walks on at a 404 only.
-awaitable<void> inspect_volume(Engine&, const Request& request, Writer& out) {
-  const std::string message = concat("get ", request.path_param("name"), ": no such volume");
-  co_await out.error(Status::not_found, message);
+awaitable<void> inspect_volume(Engine& engine, const Request& request, Writer& out) {
+  const Volume volume = co_await engine.inspect_volume(request.path_param("name"));
+  co_await out.object(Status::ok, volume);
+}
+
+/// VolumeCreate. 201 also for a volume that exists.
+awaitable<void> create_volume(Engine& engine, const Request& request, Writer& out) {
+  const Volume volume = co_await engine.create_volume(request.read_body<VolumeCreateRequest>(BodyRule::optional));
+  co_await out.object(Status::created, volume);
+}
+
+/// VolumeDelete. 204; 409 in use; 404, which `force` makes a 204.
+awaitable<void> remove_volume(Engine& engine, const Request& request, Writer& out) {
+  co_await engine.remove_volume(request.path_param("name"), request.query_bool("force", false));
+  co_await out.empty(Status::no_content);
+}
+
+/// VolumePrune.
+awaitable<void> prune_volumes(Engine& engine, const Request& request, Writer& out) {
+  const VolumesPruneReport report = co_await engine.prune_volumes(request.filters(), request.version.minor);
+  co_await out.object(Status::ok, report);
 }
 
 /// VolumeUpdate: cluster volumes.
@@ -27,11 +45,11 @@ awaitable<void> update_volume(Engine& engine, const Request& request, Writer& ou
 constexpr EngineRoute routes[] = {
     {Method::get, "/volumes", list_volumes},
     {Method::get, "/volumes/", list_volumes},
-    {Method::post, "/volumes/create", answer_not_implemented},
-    {Method::post, "/volumes/prune", answer_not_implemented},
+    {Method::post, "/volumes/create", create_volume},
+    {Method::post, "/volumes/prune", prune_volumes},
     {Method::get, "/volumes/{name}", inspect_volume},
     {Method::put, "/volumes/{name}", update_volume},
-    {Method::delete_, "/volumes/{name}", answer_not_implemented},
+    {Method::delete_, "/volumes/{name}", remove_volume},
 };
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "runtime/hooks.h"
 #include "runtime/namespaces.h"
 #include "runtime/process_setup.h"
+#include "runtime/rights.h"
 #include "runtime/rootfs.h"
 #include "runtime/terminal.h"
 
@@ -50,6 +51,7 @@ void enter_namespaces(const TaskOptions& options, SyncSocket& sync, bool born_in
   if (has_new_namespace(spec, "user")) {
     sync.expect(Sync::id_maps_written);
     become_namespace_root(spec.linux);
+    make_undumpable();
   }
   join_remaining_namespaces(spec);
   // Its root is the cgroup of whoever makes it, hence after join().
@@ -116,7 +118,7 @@ Prepared prepare(const TaskOptions& options, const CgroupLayout* cgroups, SyncSo
   launch.requested_rlimits = options.requested_rlimits;
   launch.container_id = options.id;
   launch.die_with_parent = options.die_with_parent;
-  launch.join_keyring = true;
+  launch.join_keyring = options.new_keyring;
   prepare_filter(launch, spec.linux.seccomp, options.default_seccomp);
   make_working_directory(rootfs.root(), launch);
   rootfs.protect();
@@ -177,7 +179,10 @@ void run(const TaskOptions& options, const CgroupLayout* cgroups, SyncSocket& sy
 
 void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
   reset_process_state(options.die_with_parent);
+  const ExecCpuAffinity affinity = options.process.exec_cpu_affinity.value_or(ExecCpuAffinity{});
+  apply_cpu_affinity(affinity.initial);
   if (options.cgroup != nullptr) options.cgroup->join(born_in_v2);
+  apply_cpu_affinity(affinity.final_affinity);
   const int null_fd = open_null_device(O_RDWR).release();
   join_all_namespaces(options.init_pidfd, options.init_pid);
   UniqueFd root = open_file("/", O_PATH | O_DIRECTORY);

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/keyctl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -11,7 +12,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 
+#include "engine/base/mount.h"
 #include "engine/base/sys.h"
 #include "runtime/process_setup.h"
 
@@ -83,13 +86,44 @@ void apply_rlimit(const Rlimit& limit, bool requested) {
   if (::setrlimit(kind, &wanted) != 0) throw sys_error("setrlimit ", limit.type);
 }
 
-/// Security modules read the label for the next execve from here.
-void write_label(const char* path, const std::string& text, std::string_view what) {
-  UniqueFd file(::open(path, O_WRONLY | O_CLOEXEC));
-  if (!file || ::write(file.get(), text.data(), text.size()) < 0) {
-    throw Error(ErrorKind::invalid_argument, concat(what, " \"", text, "\" cannot be applied: ", errno_text(errno)),
-                errno);
+/// Security modules read the label for the next execve from here. Through a procfs instance of our own, so that nothing
+/// mounted over /proc can swallow the write (CVE-2019-16884), and read back.
+void write_label(const char* file, const std::string& text, const std::string& label, std::string_view what) {
+  try {
+    const UniqueFd procfs = make_mount("proc", {}, 0);
+    const std::string path = concat(::getpid(), "/attr/", file);
+    const UniqueFd attribute = open_beneath(procfs.get(), path, O_RDWR);
+    if (::write(attribute.get(), text.data(), text.size()) < 0) throw sys_error("write ", path);
+    const UniqueFd again = open_beneath(procfs.get(), path, O_RDONLY);
+    if (!read_all(again.get(), 4096, path).starts_with(label)) throw Error(ErrorKind::internal, "it is not in effect");
+  } catch (const Error& error) {
+    throw LaunchError(ErrorKind::invalid_argument,
+                      concat(what, " \"", label, "\" cannot be applied: ", error.message()), 128, error.errno_value());
   }
+}
+
+/// "0-3,7" as a mask. Throws Error{invalid_argument}.
+cpu_set_t parse_cpu_list(const std::string& list) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const char* at = list.c_str();
+  while (*at != '\0') {
+    char* end = nullptr;
+    const unsigned long first = std::strtoul(at, &end, 10);
+    unsigned long last = first;
+    bool good = end != at;
+    if (good && *end == '-') {
+      at = end + 1;
+      last = std::strtoul(at, &end, 10);
+      good = end != at;
+    }
+    if (!good || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0')) {
+      throw Error(ErrorKind::invalid_argument, concat("bad CPU list \"", list, "\""));
+    }
+    for (unsigned long cpu = first; cpu <= last; ++cpu) CPU_SET(cpu, &set);
+    at = *end == ',' ? end + 1 : end;
+  }
+  return set;
 }
 
 }  // namespace
@@ -99,6 +133,10 @@ std::optional<int> find_rlimit(std::string_view type) {
     if (one.type == type) return one.resource;
   }
   return std::nullopt;
+}
+
+void make_undumpable() {
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw sys_error("make the process non-dumpable");
 }
 
 void set_parent_death_signal(bool on) {
@@ -132,10 +170,16 @@ void join_session_keyring(const std::string& container_id) {
 }
 
 void apply_labels(const Process& process) {
-  if (!process.apparmor_profile.empty()) {
-    write_label("/proc/self/attr/apparmor/exec", concat("exec ", process.apparmor_profile), "AppArmor profile");
-  }
-  if (!process.selinux_label.empty()) write_label("/proc/self/attr/exec", process.selinux_label, "SELinux label");
+  const std::string& profile = process.apparmor_profile;
+  if (!profile.empty()) write_label("apparmor/exec", concat("exec ", profile), profile, "AppArmor profile");
+  const std::string& label = process.selinux_label;
+  if (!label.empty()) write_label("exec", label, label, "SELinux label");
+}
+
+void apply_cpu_affinity(const std::string& list) {
+  if (list.empty()) return;
+  const cpu_set_t set = parse_cpu_list(list);
+  if (::sched_setaffinity(0, sizeof set, &set) != 0) throw sys_error("set the CPU affinity to ", list);
 }
 
 void apply_priorities(const Process& process) {

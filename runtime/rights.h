@@ -10,7 +10,9 @@
 /// refuses, Error{invalid_argument} for what the request should not have asked for.
 namespace mydocker::runtime {
 
-/// SIGKILL when the parent ends; false takes it back. When the parent is gone already, the process ends here.
+/// Until its execve nobody without CAP_SYS_PTRACE on the host may look into the process (CVE-2016-9962).
+void make_undumpable();
+/// SIGKILL when the parent ends; false takes it back.
 void set_parent_death_signal(bool on);
 /// `requested`: types that must be set exactly; others are clamped to what CAP_SYS_RESOURCE would be needed for.
 void apply_rlimits(const std::vector<Rlimit>& limits, const std::vector<std::string>& requested);
@@ -20,6 +22,8 @@ void set_ids(const Identity& identity);
 void join_session_keyring(const std::string& container_id);
 /// AppArmor profile and SELinux label for the next execve; refused where the kernel has none (SECURITY R13, R28).
 void apply_labels(const Process& process);
+/// CPUs of the calling process ("0-3,7"; "" leaves them).
+void apply_cpu_affinity(const std::string& list);
 /// scheduler, ioPriority.
 void apply_priorities(const Process& process);
 

@@ -15,6 +15,7 @@
 #include "runtime/hooks.h"
 #include "runtime/init_stage.h"
 #include "runtime/namespaces.h"
+#include "runtime/rights.h"
 #include "runtime/sync.h"
 
 namespace mydocker::runtime {
@@ -131,6 +132,7 @@ void Task::end() noexcept {
 
 Task Task::create(TaskOptions options) {
   validate(options.spec);
+  if (::geteuid() == 0) make_undumpable();  // children are born so: there is no moment to attach to one
   Task task;
   task.options_ = std::move(options);
   const TaskOptions& own = *task.options_;
@@ -218,6 +220,7 @@ void Task::start() {
 
 Task exec_task(const ExecOptions& options) {
   validate_process(options.process);
+  if (::geteuid() == 0) make_undumpable();
   Task task;
   auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
   const int cgroup_fd = options.cgroup != nullptr ? options.cgroup->v2_fd() : -1;

@@ -44,6 +44,7 @@ struct TaskOptions {
   std::vector<int> preserve_fds;  ///< become 3, 4, ... in the container
   int start_listener = -1;        ///< borrowed listening SEQPACKET socket: start() comes through it (start_created)
   bool die_with_parent = true;    ///< SIGKILL to the container when the caller ends
+  bool new_keyring = true;        ///< a session keyring of its own
 };
 
 /// An exec into a running container.

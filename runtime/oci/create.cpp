@@ -88,6 +88,7 @@ runtime::TaskOptions make_task_options(const Container& container, runtime::Spec
   options.stdio = {0, 1, 2};
   options.preserve_fds = preserved_descriptors(arguments);
   options.die_with_parent = false;
+  options.new_keyring = !arguments.has("no-new-keyring");
   options.spec = std::move(spec);
   return options;
 }

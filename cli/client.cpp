@@ -82,9 +82,10 @@ ApiError::ApiError(int status, std::string_view text)
 
 std::string path_part(std::string_view name) { return percent_encode(name, "/:@"); }
 
-Client::Client(Endpoint endpoint, std::string version_prefix, std::function<bool()> start_engine)
+Client::Client(Endpoint endpoint, std::string version_prefix, HeaderList headers, std::function<bool()> start_engine)
     : endpoint_(std::move(endpoint)),
       version_prefix_(std::move(version_prefix)),
+      headers_(std::move(headers)),
       start_engine_(std::move(start_engine)) {}
 
 std::optional<UniqueFd> Client::try_connect(int& errno_value) {
@@ -123,6 +124,7 @@ HttpRequest Client::make_request(const ApiCall& call) const {
   request.target = concat(version_prefix_, call.path);
   if (!call.query.empty()) request.target += concat("?", encode_query(call.query));
   request.headers = call.headers;
+  request.headers.insert(request.headers.end(), headers_.begin(), headers_.end());
   request.headers.emplace_back("User-Agent", "mydocker-cli");
   if (!call.body.empty()) request.headers.emplace_back("Content-Type", "application/json");
   request.body = call.body;
@@ -166,6 +168,12 @@ json::value Client::call_json(const ApiCall& call) { return parse_json(this->cal
 ApiStream Client::open(const ApiCall& call) {
   HttpConnection connection = begin(call);
   HttpHead head = finish(connection);
+  return {std::move(connection), std::move(head)};
+}
+
+ApiStream Client::open_head(const ApiCall& call) {
+  HttpConnection connection = begin(call);
+  HttpHead head = connection.read_head(true);
   return {std::move(connection), std::move(head)};
 }
 

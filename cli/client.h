@@ -58,7 +58,8 @@ struct HijackedStream {
 class Client {
  public:
   /// `start_engine` is called once when nobody listens on the default socket; true = try again.
-  Client(Endpoint endpoint, std::string version_prefix, std::function<bool()> start_engine);
+  /// `headers` go with every request (HttpHeaders of the configuration).
+  Client(Endpoint endpoint, std::string version_prefix, HeaderList headers, std::function<bool()> start_engine);
 
   const Endpoint& endpoint() const noexcept { return endpoint_; }
 
@@ -68,6 +69,8 @@ class Client {
   json::value call_json(const ApiCall& call);
   /// Opens a connection of its own and reads the head; throws ApiError as call() does.
   ApiStream open(const ApiCall& call);
+  /// HEAD: the response's head whatever its status; no body follows.
+  ApiStream open_head(const ApiCall& call);
   /// In two steps, so that several calls can wait for their heads at the same time.
   HttpConnection begin(const ApiCall& call);
   HttpConnection begin_on(HttpConnection connection, const ApiCall& call);
@@ -83,6 +86,7 @@ class Client {
  private:
   Endpoint endpoint_;
   std::string version_prefix_;
+  HeaderList headers_;
   std::function<bool()> start_engine_;
   std::optional<HttpConnection> idle_;
 

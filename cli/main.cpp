@@ -73,8 +73,9 @@ void open_session(const Arguments& global, Session& session) {
   std::function<bool()> start;
   if (endpoint.is_default) start = [path = endpoint.path] { return start_engine(path); };
   const std::string version = environment("DOCKER_API_VERSION");
-  session.client =
-      std::make_unique<Client>(std::move(endpoint), version.empty() ? "" : concat("/v", version), std::move(start));
+  session.client = std::make_unique<Client>(
+      std::move(endpoint), version.empty() ? "" : concat("/v", version),
+      HeaderList(session.config.http_headers.begin(), session.config.http_headers.end()), std::move(start));
 }
 
 int fail_usage(const Command* command, std::string_view invoked, std::string_view message) {

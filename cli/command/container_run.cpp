@@ -134,8 +134,19 @@ int create(Session& session, const Arguments& arguments) {
   return 0;
 }
 
-int wait_result(HttpConnection& connection) {
-  const auto response = from_json<api::WaitResponse>(parse_json(connection.read_whole_body()));
+// The engine may have been killed and started again meanwhile, while the container ran on: then it is asked once more.
+std::string read_wait(Session& session, const std::string& id, HttpConnection& connection) {
+  try {
+    return connection.read_whole_body();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
+  }
+  return session.api().call(
+      {.method = "POST", .path = concat("/containers/", id, "/wait"), .query = {{"condition", "not-running"}}});
+}
+
+int wait_result(Session& session, const std::string& id, HttpConnection& connection) {
+  const auto response = from_json<api::WaitResponse>(parse_json(read_wait(session, id, connection)));
   if (response.error && !response.error->message.empty()) {
     throw Error(ErrorKind::internal, concat("Error waiting for container: ", response.error->message));
   }
@@ -201,10 +212,10 @@ int run_attached(Session& session, const Arguments& arguments, const api::Contai
   if (!stream) {
     print(concat(id, "\n"));
     flush_output();
-    return wait_result(wait);
+    return wait_result(session, id, wait);
   }
   if (interactive.run(std::move(*stream)) == PumpEnd::detached) return 0;
-  return wait_result(wait);
+  return wait_result(session, id, wait);
 }
 
 int run(Session& session, const Arguments& arguments) {

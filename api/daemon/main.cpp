@@ -2,8 +2,8 @@
 // (DESIGN 3.2).
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/close_range.h>
 #include <locale.h>
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,6 +18,7 @@
 
 #include "api/daemon/config.h"
 #include "api/daemon/instance_lock.h"
+#include "api/daemon/memory.h"
 #include "api/daemon/service_manager.h"
 #include "api/server/routes/routes.h"
 #include "api/server/server.h"
@@ -43,10 +44,12 @@ void raise_descriptor_limit() {
 }
 
 void prepare_process() {
+  // Whatever our starter left open must not reach a shim; sockets of a service manager are taken by number.
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   ::setlocale(LC_CTYPE, "C.UTF-8");  // names in archives
   ::umask(0022);
   ::signal(SIGPIPE, SIG_IGN);
-  ::mallopt(M_ARENA_MAX, 2);  // a dozen pool threads must not keep an arena each
+  limit_allocator();
   raise_descriptor_limit();
 }
 
@@ -128,6 +131,7 @@ asio::awaitable<void> serve(Program& program) {
   for (UniqueFd& socket : program.sockets) program.server.listen(std::move(socket));
   for (const std::string& host : program.config.hosts) log::info("API listen on", {{"address", host}});
   notify_service_manager("READY=1");
+  release_start_up_pages();
   co_await program.end_signals.async_wait(asio::use_awaitable);
   log::info("ending; containers run on");
   notify_service_manager("STOPPING=1");

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -26,6 +27,8 @@ using boost::system::error_code;
 using boost::system::system_error;
 
 constexpr std::size_t read_size = std::size_t{64} << 10;
+/// A head is small: thousands of clients that send none must not cost a large buffer each.
+constexpr std::size_t head_read_size = std::size_t{4} << 10;
 
 /// The client closed, or sent what cannot be a body.
 struct BodyBroken {
@@ -155,12 +158,12 @@ awaitable<bool> Connection::wait_for_request() {
 }
 
 /// Appends what the client sent; false at the end of its stream.
-awaitable<bool> Connection::read_input() {
+awaitable<bool> Connection::read_input(std::size_t most) {
   if (input_ended_) co_return false;  // Asio waits for a new edge of epoll, which an ended stream never gives
   const std::size_t before = input_.size();
-  input_.resize(before + read_size);
+  input_.resize(before + most);
   error_code error;
-  const std::size_t count = co_await socket_.async_read_some(asio::buffer(input_.data() + before, read_size),
+  const std::size_t count = co_await socket_.async_read_some(asio::buffer(input_.data() + before, most),
                                                              asio::redirect_error(asio::use_awaitable, error));
   input_.resize(before + count);
   read_aborted_ = error == asio::error::operation_aborted;
@@ -192,7 +195,7 @@ awaitable<std::optional<Status>> Connection::read_head(Exchange& exchange) {
       if (input_.size() > limits_.head_bytes) co_return Status::header_too_large;
       // A head whose lines end in bare LF would never end: do not wait for it.
       if (input_.find("\n\n") != std::string::npos) co_return Status::bad_request;
-      if (!co_await read_input()) {
+      if (!co_await read_input(std::max(head_read_size, input_.size()))) {
         if (timed_out_) co_return Status::request_timeout;
         co_return input_.empty() || stopping_ ? Status::ok : Status::bad_request;
       }
@@ -216,7 +219,7 @@ awaitable<std::optional<Status>> Connection::read_head(Exchange& exchange) {
   if (error || !exchange.parser.is_header_done()) co_return Status::bad_request;
   if (exchange.parser.get().version() != 11 && exchange.parser.get().version() != 10) co_return Status::bad_request;
   exchange.parser.eager(true);
-  input_.erase(0, end);
+  input_ = input_.substr(end);  // not erase: a handler that runs for hours keeps no buffer
   co_return std::nullopt;
 }
 
@@ -225,7 +228,7 @@ awaitable<std::size_t> Connection::read_body_some(Exchange& exchange, char* out,
   auto& parser = exchange.parser;
   auto& body = parser.get().body();
   while (!parser.is_done()) {
-    if (input_.empty() && !co_await read_input()) throw BodyBroken{};
+    if (input_.empty() && !co_await read_input(read_size)) throw BodyBroken{};
     body.data = out;
     body.size = size;
     body.more = true;
@@ -237,7 +240,7 @@ awaitable<std::size_t> Connection::read_body_some(Exchange& exchange, char* out,
     if (error == http::error::need_more && used == 0) {
       // A chunk header or trailer that never ends.
       if (input_.size() > limits_.head_bytes) throw BodyBroken{true};
-      if (!co_await read_input()) throw BodyBroken{};
+      if (!co_await read_input(read_size)) throw BodyBroken{};
     } else if (error && error != http::error::need_more && error != http::error::need_buffer) {
       throw BodyBroken{true};
     }
@@ -258,7 +261,7 @@ awaitable<std::optional<Status>> Connection::read_whole_body(Exchange& exchange)
   if (exchange.body_complete()) co_return std::nullopt;
   co_await send_continue(exchange);
   std::string& body = exchange.request.body;
-  std::vector<char> buffer(read_size);
+  std::vector<char> buffer(std::min<std::size_t>(read_size, length.value_or(read_size) + 1));
   std::size_t window_bytes = 0;
   std::optional<Deadline> window;
   std::optional<BodyBroken> broken;
@@ -489,7 +492,7 @@ awaitable<void> Connection::linger() {
   std::size_t total = 0;
   while (total < (std::size_t{64} << 20)) {
     input_.clear();
-    if (!co_await read_input()) break;
+    if (!co_await read_input(read_size)) break;
     total += input_.size();
   }
   input_.clear();

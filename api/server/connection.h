@@ -49,6 +49,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void stop() noexcept;
   /// Ends now: its handler fails at its next write.
   void abort() noexcept;
+  bool aborted() const noexcept { return aborted_; }
   /// A handler is at work.
   bool busy() const noexcept { return busy_; }
   /// Since when it has been waiting for (the rest of) a request.
@@ -65,7 +66,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   awaitable<std::optional<Status>> read_head(Exchange& exchange);
   awaitable<std::optional<Status>> read_whole_body(Exchange& exchange);
   awaitable<std::size_t> read_body_some(Exchange& exchange, char* out, std::size_t size);
-  awaitable<bool> read_input();
+  awaitable<bool> read_input(std::size_t most);
   awaitable<void> send_continue(Exchange& exchange);
   void prepare(Exchange& exchange);
   awaitable<void> dispatch(Exchange& exchange);

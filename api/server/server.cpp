@@ -94,7 +94,9 @@ void Server::State::accept_waiting(int listener) {
 bool Server::State::make_room(uid_t user) {
   Connection* oldest = nullptr;
   for (const std::shared_ptr<Connection>& connection : connections) {
-    if (connection->busy() || (user != static_cast<uid_t>(-1) && connection->peer().uid != user)) continue;
+    if (connection->busy() || connection->aborted() ||
+        (user != static_cast<uid_t>(-1) && connection->peer().uid != user))
+      continue;
     if (oldest == nullptr || connection->waiting_since() < oldest->waiting_since()) oldest = connection.get();
   }
   if (oldest == nullptr) return false;
@@ -105,7 +107,9 @@ bool Server::State::make_room(uid_t user) {
 void Server::State::serve(UniqueFd socket) {
   const Peer peer = read_peer(socket.get());
   std::size_t of_user = 0;
-  for (const std::shared_ptr<Connection>& connection : connections) of_user += connection->peer().uid == peer.uid;
+  for (const std::shared_ptr<Connection>& connection : connections) {
+    of_user += connection->peer().uid == peer.uid && !connection->aborted();
+  }
   if (of_user >= limits.connections_per_user && !make_room(peer.uid)) {
     constexpr std::string_view reply =
         "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 48\r\n"

@@ -6,6 +6,7 @@
 
 #include <climits>
 #include <cstdlib>
+#include <optional>
 
 #include "engine/base/sys.h"
 #include "engine/base/time.h"
@@ -71,10 +72,21 @@ void write_pid_file(const Arguments& arguments, pid_t pid) {
   if (::rename(aside.c_str(), path.c_str()) != 0) throw sys_error("rename ", aside);
 }
 
+/// An ordinary user may have no cgroup to make; that is no error as long as no limit is asked for.
+std::optional<runtime::Cgroup> make_cgroup(const std::string& path, const runtime::Spec& spec) {
+  if (::geteuid() == 0) return runtime::Cgroup::create(path);
+  try {
+    return runtime::Cgroup::create(path);
+  } catch (const Error&) {
+    if (spec.linux.resources) throw;
+    return std::nullopt;
+  }
+}
+
 /// A container between its creation and its start, in the process that created it.
 struct Creation {
   Container container;
-  runtime::Cgroup cgroup;
+  std::optional<runtime::Cgroup> cgroup;  ///< none: an ordinary user's container without limits
   UniqueFd start_listener;
   runtime::Task task;
 };
@@ -116,10 +128,14 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
     record.owner = user_name();
     container.save_spec(spec);
     container.save();  // before anything is made, so that `delete` knows of it
-    runtime::Cgroup cgroup = runtime::Cgroup::create(record.cgroup_path);
+    std::optional<runtime::Cgroup> cgroup = make_cgroup(record.cgroup_path, spec);
+    if (!cgroup) {
+      record.cgroup_path.clear();
+      container.save();
+    }
     Creation creation{std::move(container), std::move(cgroup), {}, {}};
     runtime::TaskOptions task_options = make_task_options(creation.container, std::move(spec), arguments);
-    task_options.cgroup = &creation.cgroup;
+    if (creation.cgroup) task_options.cgroup = &*creation.cgroup;
     if (separate_start) {
       creation.start_listener = listen_unix(creation.container.start_socket(), SOCK_SEQPACKET);
       task_options.start_listener = creation.start_listener.get();

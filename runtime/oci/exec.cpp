@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <optional>
 
 #include "engine/base/sys.h"
 #include "runtime/oci/console.h"
@@ -87,13 +88,14 @@ int exec(const GlobalOptions& options, const Words& words) {
   }
   const UniqueFd init = container.open_process();
   const runtime::Spec spec = container.spec();
-  runtime::Cgroup cgroup = container.cgroup();
+  std::optional<runtime::Cgroup> cgroup;
+  if (!container.record().cgroup_path.empty()) cgroup.emplace(container.cgroup());
   runtime::ExecOptions exec_options;
   exec_options.init_pidfd = init.get();
   exec_options.init_pid = container.record().pid;
   exec_options.process = make_process(spec, arguments);
   exec_options.seccomp = spec.linux.seccomp;
-  exec_options.cgroup = &cgroup;
+  if (cgroup) exec_options.cgroup = &*cgroup;
   exec_options.resolve_home = true;
   for (const runtime::Rlimit& limit : exec_options.process.rlimits) {
     exec_options.requested_rlimits.push_back(limit.type);

@@ -67,9 +67,15 @@ void print_help() {
   write_all(1, text);
 }
 
+/// A user's own runtime directory where there is one.
+std::string state_directory() {
+  const char* own = ::geteuid() == 0 ? nullptr : ::getenv("XDG_RUNTIME_DIR");
+  return own == nullptr ? std::string(default_root) : concat(own, "/mydocker-runtime");
+}
+
 GlobalOptions read_global_options(const Arguments& arguments) {
   GlobalOptions options;
-  options.root = arguments.get("root", std::string(default_root));
+  options.root = arguments.get("root", state_directory());
   options.log_file = arguments.get("log");
   const std::string format = arguments.get("log-format", "text");
   if (format != "text" && format != "json") {

@@ -436,7 +436,7 @@ void LayerStore::read_tar(const Digest& chain_id, int out) {
   }
 }
 
-void LayerStore::recover() {
+std::vector<Digest> LayerStore::recover() {
   const std::scoped_lock lock(impl_->mutex);
   std::set<std::string> wanted;
   impl_->database.transaction([&](Connection& db) {
@@ -458,10 +458,9 @@ void LayerStore::recover() {
     if (wanted.erase(name) == 0) impl_->trash.discard(concat(impl_->paths.layers(), "/", name));
   }
   impl_->trash.discard_all_tmp();
-  if (!wanted.empty()) {
-    throw Error(ErrorKind::internal, concat("layer sha256:", *wanted.begin(),
-                                            " is recorded but its files are gone (and ", wanted.size() - 1, " more)"));
-  }
+  std::vector<Digest> damaged;
+  for (const std::string& hex : wanted) damaged.push_back(Digest::from_hex(hex));
+  return damaged;
 }
 
 void LayerStore::wait_for_deletions() { impl_->trash.wait(); }

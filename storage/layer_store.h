@@ -109,8 +109,9 @@ class LayerStore {
   void read_tar(const Digest& chain_id, int out);
 
   /// At engine start, before anything else uses the store: owners "pull:..." and unowned layers go, trees without a row
-  /// and everything in tmp/ is deleted (in the background). A row whose tree is gone throws Error{internal}.
-  void recover();
+  /// and everything in tmp/ is deleted (in the background). Returns the layers whose files are gone although
+  /// they are recorded: somebody's hand was in the store; containers upon them will not start.
+  std::vector<Digest> recover();
   /// Blocks until the background deletions queued so far are done (tests, `system df`).
   void wait_for_deletions();
 

@@ -154,6 +154,13 @@ TEST_F(LayerStoreTest, RecoverDropsTemporaryOwnersAndTreesWithoutRow) {
   EXPECT_EQ(names_in(paths.layers()), std::vector<std::string>{kept.chain_id.hex()});
 }
 
+TEST_F(LayerStoreTest, RecoverNamesLayersWhoseFilesAreGone) {
+  const Layer layer = add_layer(small_tar("1"));
+  EXPECT_TRUE(store->recover().empty());
+  run({"rm", "-r", paths.layer(layer.chain_id)});
+  EXPECT_EQ(store->recover(), std::vector<Digest>{layer.chain_id});
+}
+
 TEST_F(LayerStoreTest, AChangedTreeIsNotSentAsTheLayer) {
   const Layer layer = add_layer(small_tar("original"));
   run({"sh", "-c", "echo -n tampered > " + in_tree(layer, "etc/hostname")});

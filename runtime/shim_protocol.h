@@ -73,15 +73,14 @@ struct ShimConfig {
   std::string shims_cgroup;  ///< the shim moves itself there, off the start path; empty: stays where it was born
 
   static constexpr auto json_fields() {
-    return std::tuple(field("id", &ShimConfig::id), field("rootfs", &ShimConfig::rootfs),
-                      field("user", &ShimConfig::user), field("group_add", &ShimConfig::group_add),
-                      field("default_seccomp", &ShimConfig::default_seccomp),
-                      field("requested_rlimits", &ShimConfig::requested_rlimits),
-                      field("resolve_home", &ShimConfig::resolve_home), field("open_stdin", &ShimConfig::open_stdin),
-                      field("stdin_once", &ShimConfig::stdin_once), field("tty", &ShimConfig::tty),
-                      field("console_height", &ShimConfig::console_height),
-                      field("console_width", &ShimConfig::console_width), field("log", &ShimConfig::log),
-                      field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup));
+    return std::tuple(
+        field("id", &ShimConfig::id), field("rootfs", &ShimConfig::rootfs), field("user", &ShimConfig::user),
+        field("group_add", &ShimConfig::group_add), field("default_seccomp", &ShimConfig::default_seccomp),
+        field("requested_rlimits", &ShimConfig::requested_rlimits), field("resolve_home", &ShimConfig::resolve_home),
+        field("open_stdin", &ShimConfig::open_stdin), field("stdin_once", &ShimConfig::stdin_once),
+        field("tty", &ShimConfig::tty), field("console_height", &ShimConfig::console_height),
+        field("console_width", &ShimConfig::console_width), field("log", &ShimConfig::log),
+        field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup));
   }
 };
 

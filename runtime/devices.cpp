@@ -28,7 +28,8 @@ struct Link {
 constexpr Link default_links[] = {{"/proc/self/fd", "fd"},
                                   {"/proc/self/fd/0", "stdin"},
                                   {"/proc/self/fd/1", "stdout"},
-                                  {"/proc/self/fd/2", "stderr"}};
+                                  {"/proc/self/fd/2", "stderr"},
+                                  {"/proc/kcore", "core"}};
 
 mode_t node_type(const std::string& type) {
   if (type == "b") return S_IFBLK;
@@ -73,12 +74,6 @@ void make_default_nodes(int dev) {
   }
 }
 
-/// Only where the kernel has that file (CONFIG_PROC_KCORE).
-void link_core(int dev) {
-  if (::faccessat(AT_FDCWD, "/proc/kcore", F_OK, 0) != 0) return;
-  if (::symlinkat("/proc/kcore", dev, "core") != 0 && errno != EEXIST) throw sys_error("link /dev/core");
-}
-
 /// /dev/ptmx must lead to the container's own devpts, whatever was there.
 void link_ptmx(int dev) {
   if (::unlinkat(dev, "ptmx", 0) != 0 && errno != ENOENT) throw sys_error("unlink /dev/ptmx");
@@ -105,7 +100,6 @@ void make_devices(int root, const Spec& spec) {
   if (!has_own_dev(spec)) return;
   const UniqueFd dev = make_dirs_in_root(root, "dev");
   make_default_nodes(dev.get());
-  link_core(dev.get());
   if (has_devpts(spec)) link_ptmx(dev.get());
   for (const Device& device : spec.linux.devices) {
     const std::size_t slash = device.path.rfind('/');

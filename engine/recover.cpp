@@ -147,7 +147,6 @@ awaitable<void> Engine::recover() {
   }
   co_await blocking(state.disk_pool, [&] {
     state.networks->recover(live);
-    state.networks->start_watch();
     remove_strays(state, known);
   });
   for (auto& [container, was_alive] : containers) {
@@ -159,6 +158,14 @@ awaitable<void> Engine::recover() {
     }
     if (!failure.empty()) log::error("recovering a container", {{"container", container->id()}, {"error", failure}});
   }
+  // The bridge before the first container needs it; nobody waits for it.
+  asio::post(state.disk_pool, [&state] {
+    try {
+      state.networks->prepare();
+    } catch (const Error& e) {
+      log::warn("the default bridge cannot be prepared yet", {{"error", e.message()}});
+    }
+  });
   if (!containers.empty()) log::info("containers recovered", {{"total", containers.size()}, {"running", live.size()}});
 }
 

@@ -101,7 +101,8 @@ void AttachClient::on_ready(std::uint32_t events) {
   if (!closed() && (events & EPOLLIN) != 0) read_input();
   if (closed() || (events & (EPOLLHUP | EPOLLERR)) == 0) return;
   // Both directions are closed: what the client had written before still counts (`echo x | nc -U`).
-  while (!closed() && choice_.stdin_ && !input_ended_ && !closing_) read_input();
+  while (!closed() && choice_.stdin_ && !input_ended_ && !closing_ && read_input()) {
+  }
   if (!closed()) close(End::lost);
 }
 
@@ -122,17 +123,22 @@ void AttachClient::flush_backlog() {
   update_interest();
 }
 
-void AttachClient::read_input() {
+/// false: there is nothing to read now.
+bool AttachClient::read_input() {
   const std::span<char> buffer = loop_.scratch();
   const ssize_t got = retry_on_eintr([&] { return ::recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT); });
-  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
-  if (got > 0) return take_input({buffer.data(), static_cast<std::size_t>(got)});
+  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+  if (got > 0) {
+    take_input({buffer.data(), static_cast<std::size_t>(got)});
+    return true;
+  }
   input_ended_ = true;
   const std::string withheld = detach_keys_.take_withheld();
   if (!withheld.empty()) owner_.on_input(*this, withheld);
-  if (closed()) return;
+  if (closed()) return true;
   update_interest();
   owner_.on_input_end(*this);
+  return true;
 }
 
 void AttachClient::take_input(std::string_view data) {

@@ -64,7 +64,7 @@ class AttachClient final : public FdHandler {
  private:
   void send_now(std::string_view header, std::string_view data);
   void flush_backlog();
-  void read_input();
+  bool read_input();
   void take_input(std::string_view data);
   void update_interest();
   void close(End end);

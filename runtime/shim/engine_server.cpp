@@ -17,6 +17,7 @@ using runtime::ShimEvent;
 
 constexpr std::size_t max_connections = 16;
 constexpr std::size_t max_queued_events = 1024;
+constexpr std::chrono::milliseconds accept_rest(1000);
 
 bool is_own_peer(int socket) {
   ucred peer{};
@@ -36,7 +37,9 @@ class EngineServer::Connection final : public FdHandler {
   Connection(EngineServer& server, UniqueFd socket) : server_(server), socket_(std::move(socket)) {
     server_.loop_.watch(socket_.get(), EPOLLIN, *this);
   }
-  ~Connection() { close(); }
+  ~Connection() {
+    if (socket_) server_.loop_.forget(socket_.get());
+  }
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -45,10 +48,11 @@ class EngineServer::Connection final : public FdHandler {
   Role role() const { return role_; }
   void set_role(Role role) { role_ = role; }
 
-  void close() noexcept {
+  void close() {
     if (!socket_) return;
     server_.loop_.forget(socket_.get());
     socket_.reset();
+    server_.forget_closed();
   }
   void close_when_sent() {
     closing_ = true;
@@ -73,7 +77,6 @@ class EngineServer::Connection final : public FdHandler {
   void on_ready(std::uint32_t events) override {
     if ((events & EPOLLOUT) != 0) flush();
     if (!closed() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) server_.receive(*this);
-    if (closed()) server_.forget_closed();
   }
 
  private:
@@ -151,15 +154,22 @@ void EngineServer::close_events() {
   for (const auto& connection : connections_) {
     if (connection->role() == Connection::Role::events) connection->close_when_sent();
   }
-  forget_closed();
 }
 
 void EngineServer::on_ready(std::uint32_t) {
   UniqueFd socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!socket) return;
+  if (!socket) return rest_from_accepting();
   if (!is_own_peer(socket.get())) return log::warn("connection of a foreign user refused");
   if (connections_.size() >= max_connections) return log::warn("too many connections");
   add_connection(std::move(socket));
+}
+
+/// Out of descriptors, most likely: the waiting connection would wake us again and again.
+void EngineServer::rest_from_accepting() {
+  loop_.change(listener_.get(), 0, *this);
+  loop_.after(accept_rest, [this] {
+    if (listener_) loop_.change(listener_.get(), EPOLLIN, *this);
+  });
 }
 
 void EngineServer::receive(Connection& connection) {
@@ -214,6 +224,8 @@ void EngineServer::answer(Connection& connection, json::object& request, std::ve
     reply["result"] = std::move(answer.result);
   } catch (const Error& error) {
     reply["error"] = runtime::make_error_object(error);
+  } catch (const std::exception& error) {  // memory ran out, or worse: the container shall not pay for it
+    reply["error"] = runtime::make_error_object(Error(ErrorKind::internal, concat("shim: ", error.what())));
   }
   if (answer.fd >= 0) {
     connection.send(reply, std::span<const int>(&answer.fd, 1));

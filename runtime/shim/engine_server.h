@@ -60,6 +60,7 @@ class EngineServer final : private FdHandler {
   class Connection;
 
   void on_ready(std::uint32_t events) override;
+  void rest_from_accepting();
   void receive(Connection& connection);
   void greet(Connection& connection, const json::object& hello);
   void answer(Connection& connection, json::object& request, std::vector<UniqueFd>& fds);

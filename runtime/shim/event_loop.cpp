@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/base/log.h"
 #include "engine/base/sys.h"
 
 namespace mydocker::shim {
@@ -15,6 +16,7 @@ using Clock = std::chrono::steady_clock;
 namespace {
 constexpr std::size_t scratch_size = 65536;
 constexpr milliseconds memory_delay(1000);
+constexpr int most_failures = 1000;
 }  // namespace
 
 EventLoop::EventLoop() : epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
@@ -56,7 +58,14 @@ void EventLoop::give_back_memory_later() {
 }
 
 void EventLoop::run() {
-  while (running_) run_once(milliseconds(-1));
+  for (int failures = 0; running_;) {
+    try {
+      run_once(milliseconds(-1));
+    } catch (const std::exception& error) {
+      log::error("shim event", {{"error", error.what()}});
+      if (++failures > most_failures) throw;
+    }
+  }
 }
 
 void EventLoop::run_once(milliseconds limit) {
@@ -78,8 +87,9 @@ void EventLoop::run_once(milliseconds limit) {
 
 void EventLoop::run_deferred() {
   while (!deferred_.empty()) {
-    const std::vector<std::function<void()>> batch = std::exchange(deferred_, {});
-    for (const auto& action : batch) action();
+    const std::function<void()> action = std::move(deferred_.front());
+    deferred_.pop_front();  // before the call: it may throw, and the others still run
+    action();
   }
 }
 

@@ -2,12 +2,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <span>
 #include <utility>
-#include <vector>
 
 #include "engine/base/unique_fd.h"
 
@@ -48,7 +48,8 @@ class EventLoop {
   /// What else to give back then.
   void on_give_back_memory(std::function<void()> action) { give_back_ = std::move(action); }
 
-  /// Until stop().
+  /// Until stop(). What a handler throws is logged and costs that handler its event, not the container its parent;
+  /// throws itself when that goes on and on.
   void run();
   /// One round: deferred work, due timers, at most one event. Waits for `limit` at most.
   void run_once(std::chrono::milliseconds limit);
@@ -62,7 +63,7 @@ class EventLoop {
   bool running_ = true;
   std::uint64_t next_timer_ = 1;
   std::map<TimerId, std::function<void()>> timers_;
-  std::vector<std::function<void()>> deferred_;
+  std::deque<std::function<void()>> deferred_;
   std::unique_ptr<char[]> scratch_;
   bool memory_timer_set_ = false;
   std::function<void()> give_back_;

@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
   }
   try {
     return mydocker::shim::run(argv[1]);
-  } catch (const mydocker::Error& error) {
-    mydocker::log::error("shim", {{"error", error.message()}});
+  } catch (const std::exception& error) {
+    mydocker::log::error("shim", {{"error", error.what()}});
     return 1;
   }
 }

@@ -119,7 +119,7 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
     }
     trace.mark("shim.cgroup");
     open_streams(std::move(options));
-  } catch (const Error&) {
+  } catch (...) {
     tear_down();
     end_after_answer();
     throw;
@@ -171,7 +171,7 @@ void Monitor::finish_create() {
     failpoint("shim.created");
     rootfs_ = open_file(concat("/proc/", task_.pid(), "/root"), O_PATH | O_DIRECTORY);
     if (config_.tty) hub_->open_terminal(task_.take_console());
-  } catch (const Error&) {
+  } catch (...) {  // thrown again by `start`
     create_error_ = std::current_exception();
     tear_down();
   }
@@ -186,7 +186,7 @@ EngineServer::Answer Monitor::start(json::object&, std::vector<UniqueFd>&) {
   try {
     failpoint("shim.start");
     task_.start();
-  } catch (const Error&) {
+  } catch (...) {
     tear_down();
     end_after_answer();
     throw;

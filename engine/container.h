@@ -122,7 +122,8 @@ struct Container {
   std::string removal_error;
   bool restart_cancelled = false;
   std::chrono::milliseconds backoff{0};
-  bool exit_handled = true;  ///< false between the start and the end of the exit's bookkeeping
+  bool oom_announced = false;  ///< in this run
+  bool exit_handled = true;    ///< false between the start and the end of the exit's bookkeeping
 
   const std::string& id() const { return record.id; }
   const std::string& name() const { return record.name; }

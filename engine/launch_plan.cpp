@@ -298,7 +298,8 @@ std::vector<runtime::Mount> plan_all_mounts(const LaunchInput& input, const Laun
   });
   for (runtime::Mount& mount : mounts) {
     if (host.privileged && mount.destination.starts_with("/sys")) drop_option(mount.options, "ro");
-    if (host.ipc_mode == "host" && (mount.destination == "/dev/shm" || mount.destination == "/dev/mqueue")) {
+    // mqueue shows the queues of the ipc namespace it is mounted in: the host's needs no bind.
+    if (host.ipc_mode == "host" && mount.destination == "/dev/shm") {
       mount = make_bind(mount.destination, mount.destination, {"rbind", "rprivate"});
     }
   }

@@ -61,6 +61,7 @@ void record_started(EngineState& state, Container& container, const Launched& la
   record.ports = launched.ports;
   container.start_failed = false;
   container.exit_handled = false;
+  container.oom_announced = false;
   set_state(container, ContainerState::running);
 }
 
@@ -216,6 +217,7 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
   ++container->exits;
   // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
   if (!record.host_config.auto_remove) co_await save_record(state, container);
+  if (record.oom_killed && !container->oom_announced) publish(state, *container, "oom");
   publish(state, *container, "die", exit_attributes(record));
   container->changed.notify_all();
   co_await release_network(state, container);
@@ -263,6 +265,7 @@ awaitable<void> handle_event(EngineState& state, ContainerPtr container, const r
     finish_exec(state, *container, event.exec_id, event.exit_code);
   } else if (event.type == "oom") {
     container->record.oom_killed = true;
+    container->oom_announced = true;
     publish(state, *container, "oom");
   } else if (event.type == "detached") {
     if (event.exec_id.empty()) {

@@ -86,34 +86,21 @@ UniqueFd try_overlay(const OverlayMount& overlay) {
   return mount;
 }
 
-std::string common_parent(const OverlayMount& overlay) {
-  std::vector<std::string> paths = overlay.lower;
-  if (!overlay.upper.empty()) {
-    paths.push_back(overlay.upper);
-    paths.push_back(overlay.work);
-  }
-  std::string parent = paths.front().substr(0, paths.front().rfind('/') + 1);
-  for (const std::string& path : paths) {
-    while (!path.starts_with(parent)) {
-      const std::size_t cut = parent.rfind('/', parent.size() - 2);
-      parent.resize(cut == std::string::npos ? 0 : cut + 1);
-    }
-  }
-  return parent;
-}
-
-/// mount(2) takes one page of options: names relative to the common parent are short enough for any sane stack.
+/// mount(2) takes one page of options. Directories named by their descriptors, relative to /proc/self/fd, fit into it
+/// however many there are (500 is overlayfs' own limit); by their paths fifty layers would not.
 UniqueFd mount_overlay_classic(const OverlayMount& overlay, int target) {
-  const std::string parent = common_parent(overlay);
-  const UniqueFd parent_fd = open_file(parent, O_PATH | O_DIRECTORY);
-  if (::fchdir(parent_fd.get()) != 0) throw sys_error("chdir ", parent);
-  const auto relative = [&](const std::string& path) { return path.substr(parent.size()); };
+  std::vector<UniqueFd> held;
+  const auto name_of = [&held](const std::string& path) {
+    held.push_back(open_file(path, O_PATH | O_DIRECTORY));
+    return std::to_string(held.back().get());
+  };
+  const UniqueFd names = open_file("/proc/self/fd", O_PATH | O_DIRECTORY);
+  if (::fchdir(names.get()) != 0) throw sys_error("chdir /proc/self/fd");
   std::string options = "lowerdir=";
-  for (std::size_t i = 0; i < overlay.lower.size(); ++i) {
-    options += concat(i == 0 ? "" : ":", relative(overlay.lower[i]));
-  }
+  for (std::size_t i = 0; i < overlay.lower.size(); ++i)
+    options += concat(i == 0 ? "" : ":", name_of(overlay.lower[i]));
   if (!overlay.upper.empty()) {
-    options += concat(",upperdir=", relative(overlay.upper), ",workdir=", relative(overlay.work));
+    options += concat(",upperdir=", name_of(overlay.upper), ",workdir=", name_of(overlay.work));
     if (overlay.skip_sync) options += ",volatile";
   }
   for (const char* option : exact_options) options += concat(",", option, "=off");

@@ -39,8 +39,8 @@ using MountParameters = std::vector<std::pair<std::string, std::string>>;
 /// A new, detached instance of a file system. `attributes` are MOUNT_ATTR_* bits.
 UniqueFd make_mount(const std::string& type, const MountParameters& parameters, std::uint64_t attributes);
 /// Puts the overlay onto the directory `target` and gives a descriptor of the new mount's root. A single lower without
-/// upper becomes a plain read-only bind. Kernels without `lowerdir+` get mount(2), with names relative to the layers'
-/// common parent; the working directory of the process is changed then.
+/// upper becomes a plain read-only bind. Kernels without `lowerdir+` get mount(2), with the directories named by
+/// descriptors; the working directory of the process is changed then.
 UniqueFd mount_overlay(const OverlayMount& overlay, int target);
 /// A detached copy of the mount at `dir`/`path` (path "": of what `dir` is open on).
 UniqueFd clone_mount(int dir, const std::string& path, bool recursive);

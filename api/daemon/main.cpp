@@ -12,6 +12,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -34,6 +35,7 @@ namespace asio = boost::asio;
 
 /// How long answers still under way get after the engine's verbs have ended.
 constexpr std::chrono::milliseconds last_answers{1000};
+constexpr std::chrono::seconds heap_trim_interval{60};
 
 /// As many descriptors as the kernel lets us have: each container holds some (its own limits are set explicitly).
 void raise_descriptor_limit() {
@@ -126,6 +128,16 @@ asio::awaitable<void> ignore_hangups(Program& program) {
   }
 }
 
+/// After a crowd of clients the heap is mostly free: the kernel gets it back within a minute.
+asio::awaitable<void> trim_heap(Program& program) {
+  asio::steady_timer timer(program.io);
+  for (;;) {
+    timer.expires_after(heap_trim_interval);
+    co_await timer.async_wait(asio::use_awaitable);
+    release_free_heap();
+  }
+}
+
 asio::awaitable<void> serve(Program& program) {
   co_await program.engine.recover();
   for (UniqueFd& socket : program.sockets) program.server.listen(std::move(socket));
@@ -178,6 +190,7 @@ int run(const Config& config) {
   auto* program = new Program(complete, open_sockets(complete));
   limit_shutdown(*program);
   engine::spawn(program->io.get_executor(), "signals", ignore_hangups(*program));
+  engine::spawn(program->io.get_executor(), "trim heap", trim_heap(*program));
   engine::spawn(program->io.get_executor(), "main", run_program(*program));
   program->io.run();
   ::unlink(config.pidfile.c_str());

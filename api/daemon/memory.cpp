@@ -74,10 +74,12 @@ void limit_allocator() {
   ::mallopt(M_TRIM_THRESHOLD, largest_kept_top);
 }
 
+void release_free_heap() noexcept { ::malloc_trim(0); }
+
 void release_start_up_pages() noexcept {
   try {
     drop_clean_file_pages();
-    ::malloc_trim(0);
+    release_free_heap();
   } catch (const std::exception& error) {
     log::debug("start-up pages stay", {{"error", error.what()}});
   }

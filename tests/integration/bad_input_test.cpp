@@ -115,7 +115,10 @@ TEST_F(BadInputTest, MissingProgramsHaveDockersWords) {
 TEST_F(BadInputTest, AFailedStartLeavesNothingBehind) {
   const std::string id = create({.command = {"/nosuch"}, .host = {{"NetworkMode", "bridge"}}});
   const std::string before = list_cgroups(surroundings().cgroup_parent()) + list_processes(root());
-  for (int i = 0; i < 5; ++i) EXPECT_EQ(client().post("/containers/" + id + "/start").status, 400);
+  for (int i = 0; i < 5; ++i) {
+    const Response response = client().post("/containers/" + id + "/start");
+    EXPECT_EQ(response.status, 400) << response.body;
+  }
   EXPECT_TRUE(eventually([&] {
     return list_cgroups(surroundings().cgroup_parent()) + list_processes(root()) == before;
   })) << list_cgroups(surroundings().cgroup_parent());

@@ -21,32 +21,95 @@ class FailpointTest : public DaemonTest {
 };
 
 TEST_F(FailpointTest, AFullDiskAtCreateIsAnErrorAndLeavesNothing) {
-  restart_with("database.commit=nospace");
+  restart_with("container.create_directories=nospace");
   const Response response = client().post(
       "/containers/create", json::object{{"Image", "payload"}, {"HostConfig", json::object{{"NetworkMode", "none"}}}});
   EXPECT_EQ(response.status, 500) << response.body;
   EXPECT_NE(response.message().find("No space left on device"), std::string::npos) << response.body;
   EXPECT_FALSE(engine().has_died());
-  restart_clean();
   EXPECT_EQ(client().get("/containers/json?all=1").json().as_array().size(), 0U);
+  restart_clean();
+}
+
+TEST_F(FailpointTest, AFullDiskAtLoadIsAnErrorAndLeavesNothing) {
+  restart_with("layer.write=nospace");
+  const std::string file = scratch("image.tar");
+  write_docker_archive(file, {.name = "full:1", .layers = {TarBuilder().file("new", "x").finish()}, .config = {}});
+  const Response response = client().upload("POST", "/images/load?quiet=1", file, "application/x-tar");
+  EXPECT_NE(response.body.find("No space left on device"), std::string::npos) << response.status << response.body;
+  EXPECT_EQ(client().get("/images/full:1/json").status, 404);
+  restart_clean();
+}
+
+/// Steps of a start in the engine, in the shim and in the init stage.
+constexpr const char* start_steps[] = {"start.spawn",   "start.network",   "network.attach", "network.address",
+                                       "network.veth",  "network.publish", "start.run",      "shim.spawn",
+                                       "shim.create",   "cgroup.create",   "cgroup.limits",  "task.clone",
+                                       "rootfs.attach", "rootfs.pivot",    "init.created",   "init.execute"};
+
+TEST_F(FailpointTest, AFailureAtAnyStepOfAStartIsToldAndLeavesNothing) {
+  for (const char* step : start_steps) {
+    SCOPED_TRACE(step);
+    restart_with(concat(step, "=error"));
+    const std::string id = create(
+        {.host = {{"NetworkMode", "bridge"},
+                  {"Memory", 104857600},
+                  {"PortBindings", json::object{{"80/tcp", json::array{json::object{{"HostPort", "18060"}}}}}}}});
+    const Response response = client().post("/containers/" + id + "/start");
+    EXPECT_GE(response.status, 400);
+    EXPECT_NE(response.message().find(concat("failpoint ", step)), std::string::npos) << response.body;
+    EXPECT_NE(text(at(inspect(id), "State.Status")), "running");
+    EXPECT_FALSE(engine().has_died());
+    expect_no_leaks();
+  }
+  restart_clean();
+}
+
+TEST_F(FailpointTest, AnEngineKilledAtAnyStepOfAStartLeavesNothing) {
+  for (const char* step :
+       {"start.spawn", "start.network", "network.attach", "network.veth", "network.publish", "start.run"}) {
+    SCOPED_TRACE(step);
+    restart_with(concat(step, "=kill"));
+    const std::string id = create(
+        {.host = {{"NetworkMode", "bridge"},
+                  {"PortBindings", json::object{{"80/tcp", json::array{json::object{{"HostPort", "18061"}}}}}}}});
+    try {
+      client().post("/containers/" + id + "/start");
+      ADD_FAILURE() << "the engine answered";
+    } catch (const Error&) {  // the connection ended with the engine
+    }
+    ASSERT_TRUE(eventually([&] { return engine().has_died(); }));
+    restart_clean();
+    EXPECT_EQ(client().get("/containers/" + id + "/json").status, 200) << "the acknowledged create is kept";
+    expect_no_leaks();
+  }
 }
 
 TEST_F(FailpointTest, AnEngineKilledInsideACommitForgetsOnlyWhatWasNotAcknowledged) {
   const std::string kept = create({.name = "acknowledged"});
-  restart_with("database.commit=kill@2");
-  Response response;
-  try {
-    for (int i = 0; i < 3; ++i) {
-      response = client().post("/containers/create?name=try" + std::to_string(i), json::object{{"Image", "payload"}});
+  // Whichever commit it is that dies: what was answered with success before is there afterwards.
+  for (int pass = 1; pass <= 12; ++pass) {
+    SCOPED_TRACE(pass);
+    engine().kill();
+    engine().set_environment({concat("MYDOCKER_FAILPOINTS=database.commit=kill@", pass)});
+    std::string acknowledged;
+    try {
+      engine().start();
+      for (int i = 0; i < 4; ++i) {
+        const Response response =
+            client().post("/containers/create?name=try" + std::to_string(i), json::object{{"Image", "payload"}});
+        if (response.status == 201) acknowledged = text(at(response.json(), "Id"));
+        if (response.status == 201) client().remove("/containers/" + acknowledged + "?force=1");
+        acknowledged.clear();
+      }
+    } catch (const Error&) {  // it ended, at its start or inside a request
     }
-  } catch (const Error&) {  // the connection ends with the engine
-  }
-  ASSERT_TRUE(eventually([&] { return engine().has_died(); }));
-  restart_clean();
-  EXPECT_EQ(client().get("/containers/" + kept + "/json").status, 200);
-  const json::value left = client().get("/containers/json?all=1").json();
-  for (const json::value& container : left.as_array()) {
-    remove(text(at(container, "Id")));
+    restart_clean();
+    EXPECT_EQ(client().get("/containers/" + kept + "/json").status, 200);
+    const json::value left = client().get("/containers/json?all=1").json();
+    for (const json::value& container : left.as_array()) {
+      if (text(at(container, "Id")) != kept) remove(text(at(container, "Id")));
+    }
   }
 }
 

@@ -177,7 +177,7 @@ TEST_F(ImageTest, HostileArchivesWriteNothingOutside) {
 }
 
 TEST_F(ImageTest, AWrongDigestIsRefused) {
-  const ImageSpec spec{.name = "wrong:1", .layers = {base_layer()}, .config = {}};
+  const ImageSpec spec{.name = "wrong:1", .layers = {TarBuilder().file("right", "x").finish()}, .config = {}};
   const BuiltImage built = build_image(spec);
   // The layer's bytes do not match the diff ID of the config.
   TarBuilder tar;

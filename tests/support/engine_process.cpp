@@ -153,7 +153,10 @@ void EngineProcess::start() {
 
   const HttpClient client(socket());
   for (int attempt = 0; attempt < 2000; ++attempt) {
-    if (has_died()) throw Error(ErrorKind::internal, concat("mydockerd ended at once:\n", log()));
+    if (has_died()) {
+      kill();
+      throw Error(ErrorKind::internal, concat("mydockerd ended at once:\n", log()));
+    }
     try {
       if (client.get("/_ping").status == 200) return;
     } catch (const Error&) {  // not there yet
@@ -164,7 +167,8 @@ void EngineProcess::start() {
 }
 
 void EngineProcess::kill() {
-  process_.kill(SIGKILL);
+  if (!process_) return;
+  process_.kill(SIGKILL);  // it may have ended by itself
   process_.wait();
   process_ = Process();
 }

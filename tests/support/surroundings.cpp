@@ -161,7 +161,10 @@ std::string list_processes(const std::string& mark) {
 
 std::string list_cgroups(const std::string& parent) {
   std::string out;
-  for (const std::string& directory : cgroup_directories(parent)) out += directory + "\n";
+  for (const std::string& directory : cgroup_directories(parent)) {
+    // The parent and the shims' own group stay from the first container on.
+    if (!directory.ends_with(parent) && !directory.ends_with("/_shims")) out += directory + "\n";
+  }
   return out;
 }
 

@@ -33,7 +33,7 @@ class Surroundings {
 
 /// Processes (but not this one and its guardian) whose cgroup, command line or environment bears `mark`.
 std::string list_processes(const std::string& mark);
-/// The cgroup directories below `parent` in every mounted hierarchy, sorted.
+/// The cgroup directories below `parent` in every mounted hierarchy, sorted; not the shims' own group.
 std::string list_cgroups(const std::string& parent);
 
 }  // namespace mydocker::test

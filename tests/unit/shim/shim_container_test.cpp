@@ -56,6 +56,22 @@ TEST_F(ShimContainer, AllOutputOfAShortProgramArrives) {
   EXPECT_TRUE(read_log() == expected);
 }
 
+TEST_F(ShimContainer, ContainerAndExecHaveTheSeccompFilter) {
+  set_script("while read -r line; do case $line in Seccomp:*) echo $line;; esac; done < /proc/self/status; sleep 100");
+  spawn();
+  shim.create();
+  const UniqueFd client = attach({.framed = false});
+  shim.start();
+  EXPECT_EQ(read_until(client.get(), "\n"), "Seccomp: 2\n");
+  runtime::ExecRequest request =
+      make_exec("e1", "while read -r line; do case $line in Seccomp:*) echo $line;; esac; done < /proc/self/status");
+  request.streams.framed = false;
+  const UniqueFd exec_client = exec(request);
+  EXPECT_EQ(read_until(exec_client.get(), "\n"), "Seccomp: 2\n");
+  shim.kill(SIGKILL);
+  wait_exit();
+}
+
 TEST_F(ShimContainer, ASignalIsAnExitCodeAbove128) {
   set_script("trap '' TERM; echo ready; while :; do sleep 0.05; done");
   spawn();

@@ -102,6 +102,40 @@ TEST(ShimProtocol, BytesOfStreamsSurviveTheWire) {
   EXPECT_FALSE(back.framed);
 }
 
+TEST(ShimProtocol, EveryMemberOfTheConfigurationCrosses) {
+  ShimConfig config;
+  config.id = "id";
+  config.rootfs = OverlayMount{.lower = {"/l"}, .upper = "/u", .work = "/w", .read_only = true, .skip_sync = true};
+  config.user = "user";
+  config.group_add = {"group"};
+  config.default_seccomp = true;  // lost once: every container ran without its filter
+  config.requested_rlimits = {"RLIMIT_CORE"};
+  config.resolve_home = false;
+  config.open_stdin = config.stdin_once = config.tty = true;
+  config.console_height = 1;
+  config.console_width = 2;
+  config.log = {.driver = "none",
+                .path = "/p",
+                .max_size_bytes = 3,
+                .max_files = 4,
+                .compress = true,
+                .attributes = {{"a", "b"}}};
+  config.exit_file = "/e";
+  config.shims_cgroup = "/s";
+  const std::string text = write_json(to_json(config));
+  const auto back = from_json<ShimConfig>(parse_json(text));
+  EXPECT_EQ(write_json(to_json(back)), text);
+  EXPECT_TRUE(back.default_seccomp);
+  EXPECT_EQ(back.requested_rlimits, config.requested_rlimits);
+  EXPECT_TRUE(back.rootfs && back.rootfs->skip_sync && back.rootfs->read_only);
+  EXPECT_FALSE(back.resolve_home);
+  EXPECT_TRUE(back.open_stdin && back.stdin_once && back.tty);
+  EXPECT_EQ(back.console_width, 2);
+  EXPECT_EQ(back.log.attributes.at("a"), "b");
+  EXPECT_EQ(back.log.max_files, 4);
+  EXPECT_EQ(back.exit_file + back.shims_cgroup + back.user + back.id, "/e/suserid");
+}
+
 TEST(ShimProtocol, ErrorsKeepKindTextAndExitCode) {
   try {
     throw_error_object(json::value(make_error_object(LaunchError(ErrorKind::invalid_argument, "exec: \"x\"", 127, 2))));

@@ -174,7 +174,7 @@ TEST_F(ContainerLayersTest, OddIdsNeverBecomePaths) {
 
 TEST_F(ContainerLayersTest, ImagesOfManyLayersCanBeCompared) {
   Digest top = image.chain_id;
-  for (int i = 0; i < 70; ++i) {
+  for (int i = 0; i < 120; ++i) {
     top = add_layer(TarBytes().file(concat("layer", i), "x").finish(), top).chain_id;
   }
   EXPECT_TRUE(containers->changes(id, top).empty());

@@ -278,7 +278,12 @@ void RegistryClient::connect() {
 }
 
 std::string RegistryClient::authorization() {
-  if (!auth_.registry_token.empty()) return concat("Bearer ", auth_.registry_token);
+  if (!auth_.registry_token.empty()) {
+    if (auth_.registry_token.find_first_of("\r\n") != std::string::npos) {
+      throw Error(ErrorKind::invalid_argument, "invalid registry token");
+    }
+    return concat("Bearer ", auth_.registry_token);
+  }
   std::optional<Challenge> challenge;
   {
     const std::scoped_lock lock(mutex_);

@@ -18,7 +18,7 @@ std::string detach_sequence(const Session& session, const Arguments& arguments) 
 
 void send_terminal_size(Session& session, const std::string& path, int more) {
   const auto size = terminal_size(STDOUT_FILENO);
-  if (!size || (size->height == 0 && size->width == 0)) return;
+  if (!size || (size->height + more == 0 && size->width + more == 0)) return;
   try {
     session.api().call(
         {.method = "POST",

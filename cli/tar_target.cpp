@@ -108,7 +108,7 @@ void TarTarget::close_file() {
 }
 
 void TarTarget::finish() const {
-  if (remaining_ > 0 || !block_.empty()) throw malformed("unexpected end");
+  if (remaining_ > 0 || padding_ > 0 || !block_.empty()) throw malformed("unexpected end");
 }
 
 TarTarget::Header TarTarget::parse_header() const {

@@ -35,6 +35,11 @@ class RegistryTest : public DaemonTest {
               .config = {{"Cmd", json::array{"/payload", "pause"}}}};
   }
 
+  void TearDown() override {
+    registry_.reset();
+    DaemonTest::TearDown();
+  }
+
   static void put(const std::string& path, std::string_view content) {
     make_dirs(path.substr(0, path.rfind('/')));
     write_all(open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644).get(), content);

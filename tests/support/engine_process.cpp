@@ -50,7 +50,8 @@ std::string mounts_of(const std::string& process) {
     std::istringstream words(line);
     std::string word;
     for (int i = 0; i < 5; ++i) words >> word;
-    points.push_back(word);
+    // Named network namespaces of others come and go: their files are shared with the whole machine.
+    if (!word.starts_with("/run/netns")) points.push_back(word);
   }
   return sorted_lines(points);
 }

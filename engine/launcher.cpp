@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,6 +110,11 @@ void reap_failed(const UniqueFd& pidfd) {
   retry_on_eintr([&] { return ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED); });
 }
 
+bool has_ended(pid_t pid) {
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  return !pidfd || wait_readable(pidfd.get(), 0);
+}
+
 template <typename Step>
 void try_cleanup(std::string_view what, Step step) {
   try {
@@ -180,7 +186,13 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
     for (const runtime::ShimTiming& timing : created.timings) {
       trace.add("shim." + timing.phase, std::chrono::nanoseconds(timing.nanoseconds));
     }
-    attach_network(input, prepared, created);
+    try {
+      attach_network(input, prepared, created);
+    } catch (const Error&) {
+      // A network namespace goes with an init stage that failed: then that failure is the one to tell.
+      if (has_ended(created.pid)) prepared.shim->start();
+      throw;
+    }
     if (prepared.plan.network_kind == NetworkKind::attach) write_hosts(input, prepared.plan, prepared.endpoints);
     make_sandbox_link(prepared.sandbox_key, created.netns_path);
     trace.mark("network");

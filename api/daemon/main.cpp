@@ -69,6 +69,18 @@ void find_companions(engine::Options& options) {
   if (path_exists(image)) options.bundled_image = image;
 }
 
+/// HTTPS_PROXY and its like, in either case, as other engines read them; they hold for pulls.
+void find_proxies(engine::Options& options) {
+  const auto find = [](const char* upper, const char* lower) {
+    const char* value = ::getenv(upper);
+    if (value == nullptr) value = ::getenv(lower);
+    return std::string(value == nullptr ? "" : value);
+  };
+  options.http_proxy = find("HTTP_PROXY", "http_proxy");
+  options.https_proxy = find("HTTPS_PROXY", "https_proxy");
+  options.no_proxy = find("NO_PROXY", "no_proxy");
+}
+
 gid_t find_group(const Config& config) {
   if (const group* entry = ::getgrnam(config.group.c_str())) return entry->gr_gid;
   if (config.group_was_set) {
@@ -185,6 +197,7 @@ int run(const Config& config) {
   pid_lock.write_pid();
   Config complete = config;
   find_companions(complete.engine);
+  find_proxies(complete.engine);
 
   // Bound first, so that clients wait for us from now on; served after the recovery.
   auto* program = new Program(complete, open_sockets(complete));

@@ -43,7 +43,7 @@ std::vector<std::string> make_warnings(const EngineState& state) {
 
 api::PluginsInfo make_plugins() {
   api::PluginsInfo plugins;
-  plugins.volume = api::StringList{};
+  plugins.volume = api::StringList{"local"};
   plugins.network = api::StringList{"bridge", "host", "null"};
   plugins.log = api::StringList{"json-file", "none"};
   return plugins;
@@ -102,6 +102,9 @@ api::Info make_static_info(const EngineState& state) {
   info.cpus = facts.cpu_count;
   info.memory_bytes = facts.memory_bytes;
   info.docker_root_dir = options.data_root;
+  info.http_proxy = options.http_proxy;
+  info.https_proxy = options.https_proxy;
+  info.no_proxy = options.no_proxy;
   info.name = facts.host_name;
   info.labels = options.labels;
   info.server_version = api::server_version;

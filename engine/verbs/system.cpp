@@ -74,6 +74,14 @@ std::string backing_file_system(const std::string& path) {
   return "unknown";
 }
 
+/// "http://user:secret@proxy:3128" without what stands before the "@" (SECURITY R20).
+std::string hide_credentials(const std::string& url) {
+  const std::size_t at = url.rfind('@');
+  if (at == std::string::npos) return url;
+  const std::size_t scheme = url.find("://");
+  return concat(scheme == std::string::npos ? "" : url.substr(0, scheme + 3), "xxxxx:xxxxx", url.substr(at));
+}
+
 api::Info make_static_info(const EngineState& state) {
   api::Info info;
   const HostFacts& facts = state.facts;
@@ -102,8 +110,8 @@ api::Info make_static_info(const EngineState& state) {
   info.cpus = facts.cpu_count;
   info.memory_bytes = facts.memory_bytes;
   info.docker_root_dir = options.data_root;
-  info.http_proxy = options.http_proxy;
-  info.https_proxy = options.https_proxy;
+  info.http_proxy = hide_credentials(options.http_proxy);
+  info.https_proxy = hide_credentials(options.https_proxy);
   info.no_proxy = options.no_proxy;
   info.name = facts.host_name;
   info.labels = options.labels;

@@ -289,6 +289,14 @@ int Cgroup::v2_fd() const noexcept {
   return -1;
 }
 
+UniqueFd Cgroup::open_v2_of(pid_t pid) const {
+  for (const std::string& line : split(read_file(concat("/proc/", pid, "/cgroup")), '\n')) {
+    if (!line.starts_with("0::" + path_ + "/")) continue;
+    return open_beneath(v2_fd(), line.substr(3 + path_.size() + 1), O_RDONLY | O_DIRECTORY);
+  }
+  throw Error(ErrorKind::internal, concat("process ", pid, " is not below the cgroup ", path_));
+}
+
 void Cgroup::freeze() { set_frozen(true); }
 
 void Cgroup::thaw() { set_frozen(false); }

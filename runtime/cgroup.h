@@ -77,6 +77,10 @@ class Cgroup {
   /// The v2 directory for CLONE_INTO_CGROUP, or -1.
   int v2_fd() const noexcept;
 
+  /// The v2 cgroup below this one in which a process lives. A container that manages cgroups itself has moved its
+  /// processes down, and the kernel lets none into the top any more (EBUSY). Throws Error{internal} outside of it.
+  UniqueFd open_v2_of(pid_t pid) const;
+
   /// Blocks until every process in it stands still; throws Error{internal} after 10 s, thawed again.
   void freeze();
   void thaw();

@@ -102,6 +102,16 @@ void run_poststart_hooks(const Spec& spec, State state, std::vector<std::string>
   }
 }
 
+ClonedProcess clone_for_exec(const ExecOptions& options, int cgroup_fd) {
+  try {
+    return clone_process(0, cgroup_fd);
+  } catch (const Error& error) {
+    if (cgroup_fd < 0 || error.errno_value() != EBUSY) throw;
+  }
+  const UniqueFd below = options.cgroup->open_v2_of(options.init_pid);
+  return clone_process(0, below.get());
+}
+
 }  // namespace
 
 Task::Task(Task&& other) noexcept { *this = std::move(other); }
@@ -227,7 +237,7 @@ Task exec_task(const ExecOptions& options) {
   failpoint("task.exec");
   {
     const ChildNamespaces surroundings(options.init_pidfd);
-    ClonedProcess child = clone_process(0, cgroup_fd);
+    ClonedProcess child = clone_for_exec(options, cgroup_fd);
     if (child.pid == 0) {
       mine.reset();
       run_exec_stage(options, SyncSocket(std::move(theirs)), cgroup_fd >= 0);

@@ -84,11 +84,12 @@ TEST_F(TaskTest, MaskedPathsAreEmptyReadOnlyOnesUnwritable) {
 }
 
 TEST_F(TaskTest, NoCgroupFileIsWritable) {
-  EXPECT_EQ(run("for f in $(ls -d /sys/fs/cgroup/*/* /sys/fs/cgroup/* 2>/dev/null); do [ -f $f ] || continue; (echo 0 > $f) "
-                "2>/dev/null && echo "
-                "$f; done; true")
-                .output,
-            "");
+  EXPECT_EQ(
+      run("for f in $(ls -d /sys/fs/cgroup/*/* /sys/fs/cgroup/* 2>/dev/null); do [ -f $f ] || continue; (echo 0 > $f) "
+          "2>/dev/null && echo "
+          "$f; done; true")
+          .output,
+      "");
 }
 
 TEST_F(TaskTest, MadeNodesOfForeignDevicesCannotBeOpened) {

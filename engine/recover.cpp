@@ -81,7 +81,9 @@ awaitable<void> load_containers(EngineState& state) {
     known.push_back(record.id);
   }
   co_await blocking(state.disk_pool, [&] {
-    state.layers->recover();
+    for (const storage::Layer& damaged : state.layers->recover()) {
+      log::error("the files of a layer are gone", {{"chain_id", damaged.chain_id.text()}});
+    }
     state.images->recover();
     state.container_layers->recover(known);
     state.volumes->recover();

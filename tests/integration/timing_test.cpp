@@ -23,7 +23,7 @@ TEST_F(TimingTest, ABusyLoopIsThrottledToHalfACpu) {
 
 TEST_F(TimingTest, EveryPhaseOfAStartIsTimed) {
   const std::string id = create({.host = {{"NetworkMode", "bridge"}}});
-  const Response response = client().post("/containers/" + id + "/start");
+  const Response response = client().request("POST", "/containers/" + id + "/start", "", {{"X-Mydocker-Trace", "1"}});
   ASSERT_EQ(response.status, 204);
   const std::string timing = response.header("server-timing");
   EXPECT_TRUE(std::regex_search(timing, std::regex("[a-z_.]+;dur=[0-9]"))) << timing;

@@ -81,8 +81,8 @@ awaitable<void> load_containers(EngineState& state) {
     known.push_back(record.id);
   }
   co_await blocking(state.disk_pool, [&] {
-    for (const storage::Layer& damaged : state.layers->recover()) {
-      log::error("the files of a layer are gone", {{"chain_id", damaged.chain_id.text()}});
+    for (const Digest& damaged : state.layers->recover()) {
+      log::error("the files of a layer are gone", {{"chain_id", damaged.text()}});
     }
     state.images->recover();
     state.container_layers->recover(known);

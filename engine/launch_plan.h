@@ -51,9 +51,6 @@ LaunchPlan plan_launch(const LaunchInput& input);
 runtime::Process plan_exec_process(const ContainerRecord& record, const api::ExecCreateRequest& request,
                                    const Options& options);
 
-/// HostConfig's limits as OCI resources, without device rules (create and update).
-runtime::Resources plan_limits(const api::Resources& limits);
-
 /// The cgroup of a container: "<parent>/<id>".
 std::string cgroup_path(const ContainerRecord& record, const Options& options);
 

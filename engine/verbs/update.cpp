@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/launch_plan.h"
+#include "engine/resource_plan.h"
 #include "engine/restart_policy.h"
 #include "runtime/cgroup.h"
 

@@ -126,6 +126,7 @@ void Monitor::container_ended(ExitStatus status) {
                               .finished_at_ns = to_unix_nanoseconds(now())};
   try {
     if (cgroup_) exit_->oom_killed = cgroup_->oom_kill_count() > 0;
+    if (oom_) oom_->on_ready(EPOLLIN);  // PID 1's end may be seen before the kernel's notice: oom comes before exit
     // With a pid namespace of its own the kernel has killed the rest before PID 1 could be reaped.
     if (cgroup_ && !own_pid_namespace_) cgroup_->kill_all();
   } catch (const Error& error) {

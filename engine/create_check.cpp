@@ -136,7 +136,8 @@ void check_cpu(const api::HostConfig& host, const HostFacts& facts) {
   check_cpu_list(host.cpuset_mems, facts.memory_nodes, "mems");
 }
 
-void check_block_io(const api::HostConfig& host) {
+void check_block_io(const api::HostConfig& host, const HostFacts& facts) {
+  const bool weight_asked = host.blkio_weight != 0 || (host.blkio_weight_device && !host.blkio_weight_device->empty());
   if (host.blkio_weight != 0 && (host.blkio_weight < 10 || host.blkio_weight > 1000)) {
     invalid("Range of blkio weight is from 10 to 1000");
   }
@@ -146,6 +147,9 @@ void check_block_io(const api::HostConfig& host) {
         invalid("Range of blkio weight is from 10 to 1000");
       }
     }
+  }
+  if (weight_asked && !facts.has_blkio_weight) {
+    invalid("this kernel has no I/O scheduler with weights (BFQ): a block I/O weight cannot be set");
   }
   if (host.io_maximum_iops != 0) invalid("invalid option: Windows does not apply: IOMaximumIOps");
   if (host.io_maximum_bandwidth != 0) invalid("invalid option: Windows does not apply: IOMaximumBandwidth");
@@ -415,7 +419,7 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
   std::vector<std::string> warnings;
   check_memory(host, facts, warnings);
   check_cpu(host, facts);
-  check_block_io(host);
+  check_block_io(host, facts);
   if (host.pids_limit && *host.pids_limit <= 0) host.pids_limit.reset();
   check_network_mode(host, config, options, warnings);
   check_namespaces(host, config, facts);

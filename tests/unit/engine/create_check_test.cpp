@@ -47,6 +47,22 @@ TEST(CreateCheck, LimitsAreRefusedInDockersWords) {
             "Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
 }
 
+TEST(CreateCheck, AWeightThatNoSchedulerKnowsIsRefused) {
+  HostFacts facts = two_cpus();
+  const api::HostConfig weighted = host_with([](auto& h) { h.blkio_weight = 300; });
+  EXPECT_EQ(refusal(weighted, {}, facts), "accepted");
+  facts.has_blkio_weight = false;
+  EXPECT_THAT(refusal(weighted, {}, facts), testing::HasSubstr("a block I/O weight cannot be set"));
+}
+
+TEST(CreateCheck, LogDriversAndOptionsThatAreNotBuiltAreRefused) {
+  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"local", {}}; })),
+              testing::HasSubstr("not implemented yet"));
+  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"compress", "true"}}}; })),
+              testing::HasSubstr("not implemented yet"));
+  EXPECT_EQ(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"max-size", "1m"}}}; })), "accepted");
+}
+
 TEST(CreateCheck, ModesAreRefusedInDockersWords) {
   EXPECT_EQ(refusal(host_with([](auto& h) { h.pid_mode = "private"; })), "invalid PID mode: private");
   EXPECT_EQ(refusal(host_with([](auto& h) { h.cgroupns_mode = "foo"; })), "invalid cgroup namespace mode: foo");

@@ -1,6 +1,12 @@
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <functional>
 
 #include "engine/base/sys.h"
 #include "tests/unit/runtime/task_fixture.h"
@@ -136,6 +142,29 @@ TEST_F(TaskTest, AnUnknownSecurityLabelStopsTheStart) {
   TaskOptions options = make_options("true");
   options.spec.process.apparmor_profile = "no-such-profile";
   EXPECT_THROW_ERROR(run(std::move(options)), ErrorKind::invalid_argument, "no-such-profile");
+}
+
+/// A mount namespace whose every mount is shared, as systemd makes the host's; 0 when a run inside took nothing away.
+int compare_mounts_around(const std::function<void()>& run) {
+  if (::unshare(CLONE_NEWNS) != 0) return 2;
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return 3;
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr) != 0) return 4;
+  const std::string before = read_file("/proc/self/mountinfo");
+  run();
+  const std::string after = read_file("/proc/self/mountinfo");
+  const auto lines = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
+  return lines(before) == lines(after) ? 0 : 1;
+}
+
+TEST_F(TaskTest, ASharedRootUnmountsNothingOfTheHost) {
+  TaskOptions options = make_options("true");
+  options.spec.linux.rootfs_propagation = "rshared";
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) ::_exit(compare_mounts_around([&] { run(std::move(options)); }));
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 }  // namespace

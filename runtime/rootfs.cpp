@@ -144,10 +144,11 @@ Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups)
   failpoint("rootfs.attach");
   UniqueFd place = open_host_path(options, options.overlay ? "." : spec_.root.path);
   if (propagation == MS_SHARED) {  // pivot_root refuses a shared parent
-    const UniqueFd own = clone_mount(place.get(), "", false);
+    UniqueFd own = clone_mount(place.get(), "", false);
     UniqueFd below = open_at(own.get(), ".", O_PATH | O_DIRECTORY);
     attach_mount(own.get(), place.get());
     set_mount_attributes(own.get(), 0, 0, MS_PRIVATE, false);  // a shared parent has just shared it
+    helper_mount_ = std::move(own);
     place = std::move(below);
   }
   if (options.overlay) {
@@ -158,6 +159,11 @@ Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups)
   root_ = clone_mount(place.get(), "", true);
   set_mount_attributes(root_.get(), 0, 0, MS_PRIVATE, true);
   attach_mount(root_.get(), place.get());
+}
+
+Rootfs::~Rootfs() {
+  // A start that fails before enter(): the peers of the parent must not keep the helper mount.
+  if (helper_mount_ && ::fchdir(helper_mount_.get()) == 0) ::umount2(".", MNT_DETACH);
 }
 
 void Rootfs::mount_all() {
@@ -314,7 +320,8 @@ void Rootfs::mask(const std::string& path) {
 
 void Rootfs::enter() {
   failpoint("rootfs.pivot");
-  pivot_to(root_.get());
+  pivot_to(root_.get(), helper_mount_ ? helper_mount_.get() : -1);
+  helper_mount_.reset();
   const std::string& word = spec_.linux.rootfs_propagation;
   if (word.empty() || word == "private" || word == "rprivate") return;
   const unsigned long recursive = word.starts_with("r") ? MS_REC : 0;

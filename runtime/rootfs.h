@@ -19,6 +19,9 @@ class Rootfs {
   /// Cuts the propagation to the host and attaches the root file system at the bundle (or over spec.root.path).
   /// `cgroup` may be nullptr; then the caller's own is shown.
   Rootfs(const TaskOptions& options, const CgroupLayout* cgroups);
+  Rootfs(const Rootfs&) = delete;
+  Rootfs& operator=(const Rootfs&) = delete;
+  ~Rootfs();
 
   int root() const noexcept { return root_.get(); }
   /// All mounts of the spec in order, then devices.
@@ -44,6 +47,7 @@ class Rootfs {
   const TaskOptions& options_;
   const Spec& spec_;
   const CgroupLayout* cgroups_;
+  UniqueFd helper_mount_;  ///< between a shared parent and the root; empty: none was needed
   UniqueFd root_;
   UniqueFd devpts_;
   UniqueFd sysctl_;

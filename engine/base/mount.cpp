@@ -167,10 +167,18 @@ void attach_mount(int mount, int target) {
   if (::move_mount(mount, "", target, "", move_empty_paths) != 0) throw sys_error("move_mount");
 }
 
-void pivot_to(int root) {
+void pivot_to(int root, int helper_mount) {
   // Both names are ".": the old root ends up stacked on the new one and is detached from there (man 2 pivot_root).
+  const UniqueFd old_root = open_file("/", O_PATH | O_DIRECTORY);
   if (::fchdir(root) != 0) throw sys_error("fchdir to the new root");
   if (::syscall(SYS_pivot_root, ".", ".") != 0) throw sys_error("pivot_root");
+  if (helper_mount >= 0) {  // the peers of its parent have it, too: it goes there as well ...
+    if (::fchdir(helper_mount) != 0) throw sys_error("fchdir to the helper mount");
+    if (::umount2(".", MNT_DETACH) != 0) throw sys_error("umount of the helper mount");
+  }
+  if (::fchdir(old_root.get()) != 0) throw sys_error("fchdir to the old root");
+  // ... but nothing else of what is still shared with the host may be unmounted there.
+  if (::mount(nullptr, ".", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) throw sys_error("make the old root a slave");
   if (::umount2(".", MNT_DETACH) != 0) throw sys_error("umount of the old root");
   if (::chdir("/") != 0) throw sys_error("chdir /");
 }

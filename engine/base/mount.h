@@ -51,6 +51,7 @@ void set_mount_id_map(int mount, int user_namespace, bool recursive);
 /// Moves a detached mount onto the file or directory that `target` is open on (O_PATH suffices).
 void attach_mount(int mount, int target);
 /// Makes `root` (the root of a mount) the root directory of the calling process and detaches the old one.
-void pivot_to(int root);
+/// `helper_mount`: a mount below the old root that propagation may have copied elsewhere; it is unmounted everywhere.
+void pivot_to(int root, int helper_mount = -1);
 
 }  // namespace mydocker

@@ -10,13 +10,25 @@ namespace mydocker::test {
 
 bool is_root() { return ::geteuid() == 0; }
 
+namespace {
+
+/// Tried in a child, so that this process stays where it is.
+bool can_unshare(int flags) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(::unshare(flags) == 0 ? 0 : 1);
+  int status = 0;
+  return child > 0 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
 bool can_make_namespaces() {
-  static const bool can = [] {
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID) == 0 ? 0 : 1);
-    int status = 0;
-    return child > 0 && ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-  }();
+  static const bool can = can_unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID);
+  return can;
+}
+
+bool can_make_user_namespaces() {
+  static const bool can = can_unshare(CLONE_NEWUSER);
   return can;
 }
 

@@ -12,6 +12,8 @@ namespace mydocker::test {
 bool is_root();
 /// Can this process make mount and network namespaces (root in a sandbox often cannot)?
 bool can_make_namespaces();
+/// Can it make user namespaces (never in a chroot; man 2 unshare, EPERM)?
+bool can_make_user_namespaces();
 /// Absolute path of a program on PATH; empty when there is none.
 std::string find_program(const std::string& name);
 
@@ -22,6 +24,9 @@ std::string find_program(const std::string& name);
 
 #define REQUIRE_NAMESPACES() \
   if (!::mydocker::test::can_make_namespaces()) GTEST_SKIP() << "needs the right to make namespaces"
+
+#define REQUIRE_USER_NAMESPACES() \
+  if (!::mydocker::test::can_make_user_namespaces()) GTEST_SKIP() << "needs user namespaces"
 
 #define REQUIRE_PROGRAM(name) \
   if (::mydocker::test::find_program(name).empty()) GTEST_SKIP() << "needs the program " << (name)

@@ -146,6 +146,7 @@ TEST_F(TaskTest, TimeOffsetsMoveTheBootClock) {
 }
 
 TEST_F(TaskTest, AUserNamespaceMapsRootToSomebodyElse) {
+  REQUIRE_USER_NAMESPACES();
   ASSERT_EQ(::chmod(tree().path().c_str(), 0755), 0);
   for (const char* name : {"proc", "sys", "dev"}) {  // the mapped root may not make them in a directory of the host's
     ASSERT_EQ(::mkdir(tree().path(concat("rootfs/", name)).c_str(), 0755), 0);

@@ -18,7 +18,7 @@ TEST_F(TourTest, NsenterIntoStatePidSeesTheContainer) {
   EXPECT_EQ(run_command({"nsenter", "-t", pid, "-u", "hostname"}).out, "inside\n");
   const CommandResult net = run_command({"nsenter", "-t", pid, "-n", payload_program(), "links"});
   EXPECT_NE(net.out.find("eth0 172.17."), std::string::npos) << net.out << net.err;
-  const CommandResult all = run_command({"nsenter", "-t", pid, "-m", "-u", "-i", "-n", "-p", "/payload", "pids"});
+  const CommandResult all = run_command({"nsenter", "-t", pid, "-m", "-r", "-u", "-i", "-n", "-p", "/payload", "pids"});
   EXPECT_NE(all.out.find("\n1 0 "), std::string::npos) << all.out << all.err;
 }
 

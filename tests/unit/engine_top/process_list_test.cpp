@@ -128,7 +128,7 @@ TEST_F(ProcessListTest, HostileNamesAndFilesDoNoHarm) {
 TEST(ProcessList, AgreesWithPs) {
   REQUIRE_PROGRAM("ps");
   for (const char* columns :
-       {"pid,ppid,pgid,sid,user,uid,ruid,gid,tty,ni,pri,nlwp,psr,args", "pid,vsz,comm,stime,start_time,time,f",
+       {"pid,ppid,pgid,sid,user,uid,ruid,gid,tty,ni,pri,nlwp,args", "pid,vsz,comm,stime,start_time,time,f",
         "pid,lstart", "pid,tname,egroup,sz,opri,priority"}) {
     const std::string command = std::string("ps --no-headers -ww -p ") + std::to_string(::getpid()) + " -o " + columns;
     const std::unique_ptr<FILE, int (*)(FILE*)> pipe(::popen(command.c_str(), "r"), ::pclose);

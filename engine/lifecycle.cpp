@@ -190,6 +190,7 @@ awaitable<void> launch(EngineState& state, ContainerPtr container) {
   }
   state.traces.record(trace);
   if (!failure) co_return;
+  log::warn("start failed", {{"container", container->id()}, {"error", failure->message}});
   container->shim.reset();
   record_failed_start(*container, failure->message, failure->exit_code);
   set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);

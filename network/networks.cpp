@@ -85,6 +85,7 @@ NetlinkSocket& Networks::Impl::filter() {
 int Networks::Impl::ensure_ready(const NetworkRecord& network) {
   if (const int index = ledger_.bridge_index(network.id)) return index;
   const std::scoped_lock kernel(kernel_mutex_);
+  if (const int index = ledger_.bridge_index(network.id)) return index;  // somebody else has just made it ready
   return make_ready(network);
 }
 

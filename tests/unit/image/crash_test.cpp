@@ -34,6 +34,8 @@ TEST_P(CrashTest, LeavesWholeImagesOrNothing) {
   const std::string reference = registry.reference("app:1");
   EXPECT_EQ(run_helper(reference, std::string(GetParam()) + "=kill").signal, SIGKILL);
   restart();
+  // The worker outlives the killed engine for a moment and may still write: what it leaves goes at the next start.
+  for (int start = 0; start < 20 && !leftovers().empty(); ++start) restart();
   for (const Image& one : images->list()) {
     EXPECT_EQ(one.id, image.id());
     EXPECT_TRUE(read_layer(one.chain_id) == image.layers.back());

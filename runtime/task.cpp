@@ -142,6 +142,7 @@ void Task::end() noexcept {
 
 Task Task::create(TaskOptions options) {
   validate(options.spec);
+  check_security_modules(options.spec.process);
   if (::geteuid() == 0) make_undumpable();  // children are born so: there is no moment to attach to one
   Task task;
   task.options_ = std::move(options);
@@ -230,6 +231,7 @@ void Task::start() {
 
 Task exec_task(const ExecOptions& options) {
   validate_process(options.process);
+  check_security_modules(options.process);
   if (::geteuid() == 0) make_undumpable();
   Task task;
   auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);

@@ -52,6 +52,7 @@ struct ExecOptions {
   int init_pidfd = -1;  ///< borrowed: the container's PID 1
   pid_t init_pid = -1;
   Process process;
+  std::optional<Personality> personality;  ///< the container's
   std::optional<Seccomp> seccomp;
   bool default_seccomp = false;
   Cgroup* cgroup = nullptr;  ///< the container's; joined before anything else (SECURITY R25)

@@ -94,6 +94,7 @@ int exec(const GlobalOptions& options, const Words& words) {
   exec_options.init_pidfd = init.get();
   exec_options.init_pid = container.record().pid;
   exec_options.process = make_process(spec, arguments);
+  exec_options.personality = spec.linux.personality;
   exec_options.seccomp = spec.linux.seccomp;
   if (cgroup) exec_options.cgroup = &*cgroup;
   exec_options.resolve_home = true;

@@ -479,6 +479,25 @@ int syscall_verb(char** a) {
   return 0;
 }
 
+/// scheduler: "policy P nice N priority R reset F affinity LIST io VALUE" of the own process.
+int scheduler(char**) {
+  const int policy = ::sched_getscheduler(0);
+  sched_param parameters{};
+  ::sched_getparam(0, &parameters);
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (policy < 0 || ::sched_getaffinity(0, sizeof set, &set) != 0) fail("sched");
+  const bool all = CPU_COUNT(&set) == ::sysconf(_SC_NPROCESSORS_ONLN);
+  std::printf("policy %d nice %d priority %d reset %d affinity ", policy & ~SCHED_RESET_ON_FORK,
+              ::getpriority(PRIO_PROCESS, 0), parameters.sched_priority, (policy & SCHED_RESET_ON_FORK) != 0 ? 1 : 0);
+  if (all) std::printf("all");
+  for (int cpu = 0; !all && cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) std::printf("%d", cpu);
+  }
+  std::printf(" io %ld\n", ::syscall(SYS_ioprio_get, 1, 0));
+  return 0;
+}
+
 /// unshare FLAGS: "ok" or "errno N".
 int unshare_verb(char** a) {
   std::printf(::unshare(static_cast<int>(number(a, 0, CLONE_NEWUSER))) == 0 ? "ok\n" : "errno %d\n", errno);
@@ -574,6 +593,7 @@ constexpr Verb verbs[] = {
     {"mqueue", mqueue_verb},
     {"shm", shm},
     {"syscall", syscall_verb},
+    {"scheduler", scheduler},
     {"unshare", unshare_verb},
     {"ns", ns},
     {"stat", stat_verb},

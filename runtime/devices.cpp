@@ -44,9 +44,15 @@ bool is_node(int dir, const std::string& name, mode_t type, dev_t device) {
   return (status.st_mode & S_IFMT) == type && (type == S_IFIFO || status.st_rdev == device);
 }
 
-void bind_host_node(int dir, const std::string& name, const std::string& host_path) {
-  const UniqueFd target = open_at(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, 0666);
+void bind_host_node(int dir, const std::string& name, const std::string& host_path, mode_t type, dev_t number) {
   const UniqueFd mount = clone_mount(AT_FDCWD, host_path, false);
+  struct stat status{};
+  if (::fstat(mount.get(), &status) != 0) throw sys_error("fstat ", host_path);
+  if ((status.st_mode & S_IFMT) != type || status.st_rdev != number) {
+    throw Error(ErrorKind::invalid_argument,
+                concat("device ", host_path, " cannot be made here, and the host's is another one"));
+  }
+  const UniqueFd target = open_at(dir, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDONLY, 0666);
   attach_mount(mount.get(), target.get());
 }
 
@@ -57,7 +63,7 @@ void make_node(int dir, const std::string& name, const Device& device) {
   if (::mknodat(dir, name.c_str(), type | mode, number) != 0) {
     if (errno == EEXIST && is_node(dir, name, type, number)) return;
     if (errno != EPERM) throw sys_error("make device ", device.path);
-    return bind_host_node(dir, name, device.path);
+    return bind_host_node(dir, name, device.path, type, number);
   }
   const uid_t uid = device.uid.value_or(0);
   const gid_t gid = device.gid.value_or(0);

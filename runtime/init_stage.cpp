@@ -25,16 +25,10 @@ namespace {
 
 constexpr int exit_init_failed = 1;
 
-/// Root of the new user namespace, where the maps have one.
-void become_namespace_root(const Linux& spec) {
-  const auto maps_root = [](const std::vector<IdMapping>& map) {
-    for (const IdMapping& line : map) {
-      if (line.container_id == 0) return true;
-    }
-    return false;
-  };
-  if (maps_root(spec.gid_mappings) && ::syscall(SYS_setresgid, 0, 0, 0) != 0) throw sys_error("setresgid 0");
-  if (maps_root(spec.uid_mappings) && ::syscall(SYS_setresuid, 0, 0, 0) != 0) throw sys_error("setresuid 0");
+/// Root of the user namespace, where its maps have one (EINVAL: they have not).
+void become_namespace_root() {
+  if (::syscall(SYS_setresgid, 0, 0, 0) != 0 && errno != EINVAL) throw sys_error("setresgid 0");
+  if (::syscall(SYS_setresuid, 0, 0, 0) != 0 && errno != EINVAL) throw sys_error("setresuid 0");
 }
 
 bool has_new_namespace(const Spec& spec, std::string_view type) {
@@ -47,9 +41,9 @@ void enter_namespaces(const TaskOptions& options, SyncSocket& sync, bool born_in
   // First of all: from here on everything is counted. Before the ids change, because the files belong to the host's
   // root.
   if (options.cgroup != nullptr) options.cgroup->join(born_in_v2);
-  if (has_new_namespace(spec, "user")) {
-    sync.expect(Sync::id_maps_written);
-    become_namespace_root(spec.linux);
+  if (find_namespace(spec, "user") != nullptr) {  // a joined one was entered before the clone
+    if (has_new_namespace(spec, "user")) sync.expect(Sync::id_maps_written);
+    become_namespace_root();
     make_undumpable();
   }
   join_remaining_namespaces(spec);
@@ -89,12 +83,13 @@ struct Prepared {
 
 /// Everything up to the word `created`: afterwards the process stands in its root, in its directory, with its own
 /// descriptors, and only waits.
-Prepared prepare(const TaskOptions& options, const CgroupLayout* cgroups, SyncSocket& sync) {
+Prepared prepare(const InitStage& stage, SyncSocket& sync) {
+  const TaskOptions& options = stage.options;
   const Spec& spec = options.spec;
   Prepared prepared;
   prepared.state = make_state(options, "creating");
   // Never destroyed: after arrange_descriptors() the numbers in its handles belong to somebody else.
-  Rootfs& rootfs = *new Rootfs(options, cgroups);
+  Rootfs& rootfs = *new Rootfs(options, stage.cgroups, stage.id_mapped_mounts);
   rootfs.mount_all();
   Stdio stdio = options.stdio;
   UniqueFd slave;
@@ -153,11 +148,12 @@ void wait_for_start(SyncSocket& sync, int listener) {
   }
 }
 
-void run(const TaskOptions& options, const CgroupLayout* cgroups, SyncSocket& sync, bool born_in_v2) {
+void run(const InitStage& stage, SyncSocket& sync) {
+  const TaskOptions& options = stage.options;
   reset_process_state(options.die_with_parent);
-  enter_namespaces(options, sync, born_in_v2);
+  enter_namespaces(options, sync, stage.born_in_v2);
   // Never destroyed: its handles' descriptors belong to somebody else by now.
-  auto* prepared = new Prepared(prepare(options, cgroups, sync));
+  auto* prepared = new Prepared(prepare(stage, sync));
   failpoint("init.created");
   sync.send(Sync::created);
   wait_for_start(sync, prepared->listener);
@@ -209,10 +205,9 @@ void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
 
 }  // namespace
 
-void run_init_stage(const TaskOptions& options, const CgroupLayout* cgroups, SyncSocket sync,
-                    bool born_in_v2) noexcept {
+void run_init_stage(const InitStage& stage, SyncSocket sync) noexcept {
   try {
-    run(options, cgroups, sync, born_in_v2);
+    run(stage, sync);
   } catch (const std::exception& error) {
     sync.send_error(error);
   }

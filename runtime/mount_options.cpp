@@ -116,4 +116,15 @@ MountOptions parse_mount_options(const Mount& mount) {
   return out;
 }
 
+std::vector<std::string> list_ignored_options(const Spec& spec) {
+  std::vector<std::string> out;
+  for (const Mount& mount : spec.mounts) {
+    for (const std::string& word : mount.options) {
+      if (word != "z" && word != "Z") continue;
+      out.push_back(concat("mount ", mount.destination, ": option \"", word, "\" is ignored: nothing is relabeled"));
+    }
+  }
+  return out;
+}
+
 }  // namespace mydocker::runtime

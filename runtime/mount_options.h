@@ -28,4 +28,7 @@ struct MountOptions {
 /// Throws Error{invalid_argument} for a word that no file system can know on a bind mount.
 MountOptions parse_mount_options(const Mount& mount);
 
+/// A sentence for each option that is known and ignored by rule: relabeling ("z", "Z") is the engine's affair.
+std::vector<std::string> list_ignored_options(const Spec& spec);
+
 }  // namespace mydocker::runtime

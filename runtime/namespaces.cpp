@@ -4,6 +4,7 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -120,7 +121,7 @@ void ChildNamespaces::make_time_namespace(const Spec& spec) {
 }
 
 void join_remaining_namespaces(const Spec& spec) {
-  for (const char* type : {"user", "mount", "cgroup"}) {
+  for (const char* type : {"mount", "cgroup"}) {
     const Namespace* one = find_namespace(spec, type);
     if (one != nullptr && !one->path.empty()) enter(*one);
   }
@@ -147,7 +148,8 @@ ClonedProcess clone_process(std::uint64_t namespace_flags, int cgroup_v2_fd) {
   clone_args arguments{};
   arguments.flags = namespace_flags | CLONE_PIDFD;
   arguments.pidfd = reinterpret_cast<std::uint64_t>(&pidfd);
-  arguments.exit_signal = SIGCHLD;
+  // A sibling takes the signal of the process that makes it (man 2 clone, CLONE_PARENT).
+  arguments.exit_signal = (namespace_flags & CLONE_PARENT) != 0 ? 0 : SIGCHLD;
   if (cgroup_v2_fd >= 0) {
     arguments.flags |= CLONE_INTO_CGROUP;
     arguments.cgroup = static_cast<std::uint64_t>(cgroup_v2_fd);
@@ -155,6 +157,47 @@ ClonedProcess clone_process(std::uint64_t namespace_flags, int cgroup_v2_fd) {
   const long pid = ::syscall(SYS_clone3, &arguments, sizeof arguments);
   if (pid < 0) throw sys_error("clone3");
   return {static_cast<pid_t>(pid), UniqueFd(pid > 0 ? pidfd : -1)};
+}
+
+namespace {
+
+/// The number of the process behind a pidfd in the caller's pid namespace.
+pid_t read_pid(int pidfd) {
+  const std::string info = read_file(concat("/proc/self/fdinfo/", pidfd), 4096);
+  const std::size_t at = info.find("\nPid:");
+  return at == std::string::npos ? -1 : static_cast<pid_t>(std::atoi(info.c_str() + at + 5));
+}
+
+/// In the helper: true in the child that it has made; else it never returns.
+bool make_sibling(int user_namespace, std::uint64_t namespace_flags, int cgroup_v2_fd, int report) noexcept {
+  try {
+    if (::setns(user_namespace, CLONE_NEWUSER) != 0) throw sys_error("join the user namespace");
+    const ClonedProcess child = clone_process(namespace_flags | CLONE_PARENT, cgroup_v2_fd);
+    if (child.pid == 0) return true;
+    const int pidfd = child.pidfd.get();
+    send_packet(report, "child", std::span<const int>(&pidfd, 1));
+  } catch (const std::exception& error) {
+    const std::string_view text = error.what();
+    retry_on_eintr([&] { return ::write(report, text.data(), text.size()); });
+  }
+  ::_exit(0);
+}
+
+}  // namespace
+
+ClonedProcess clone_in_user_namespace(const std::string& path, std::uint64_t namespace_flags, int cgroup_v2_fd) {
+  const UniqueFd user = open_file(path, O_RDONLY);
+  auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
+  const ClonedProcess helper = clone_process(0, -1);
+  if (helper.pid == 0 && make_sibling(user.get(), namespace_flags, cgroup_v2_fd, theirs.get())) return {0, {}};
+  theirs.reset();
+  std::optional<Packet> packet = receive_packet(mine.get());
+  siginfo_t status{};
+  retry_on_eintr([&] { return ::waitid(P_PID, static_cast<id_t>(helper.pid), &status, WEXITED); });
+  if (!packet) throw Error(ErrorKind::internal, concat("join user namespace ", path, ": the helper ended"));
+  if (packet->fds.empty()) throw Error(ErrorKind::internal, concat(packet->data, " ", path));
+  ClonedProcess child{read_pid(packet->fds.front().get()), std::move(packet->fds.front())};
+  return child;
 }
 
 void write_id_maps(pid_t pid, const Linux& spec) {

@@ -18,7 +18,7 @@ std::uint64_t new_namespace_flags(const Spec& spec);
 
 /// While it lives, children of the calling process are born in the namespaces that the spec joins by path (pid, net,
 /// ipc, uts, time), and in a new time namespace when it has offsets. The destructor takes the caller back to its own.
-/// Parts that only the child can enter (user, mount, cgroup): join_remaining_namespaces().
+/// Parts that only the child can enter (mount, cgroup): join_remaining_namespaces(); user: clone_in_user_namespace().
 class ChildNamespaces {
  public:
   explicit ChildNamespaces(const Spec& spec);
@@ -36,7 +36,7 @@ class ChildNamespaces {
   std::vector<std::pair<UniqueFd, int>> own_;
 };
 
-/// In the child: enters the user, mount and cgroup namespaces that the spec joins by path.
+/// In the child: enters the mount and cgroup namespaces that the spec joins by path.
 void join_remaining_namespaces(const Spec& spec);
 /// In the child of an exec: all namespaces of the process behind `pidfd` but its pid namespace.
 void join_all_namespaces(int pidfd, pid_t pid);
@@ -47,6 +47,9 @@ struct ClonedProcess {
 };
 /// clone3(2), like fork: returns twice. `cgroup_v2_fd` -1: no CLONE_INTO_CGROUP. No atfork handlers run.
 ClonedProcess clone_process(std::uint64_t namespace_flags, int cgroup_v2_fd);
+/// The same for a child in the user namespace at `path`, which owns the child's new namespaces. A helper process enters
+/// it and makes the child in the caller's name: there is no way back for who has entered.
+ClonedProcess clone_in_user_namespace(const std::string& path, std::uint64_t namespace_flags, int cgroup_v2_fd);
 
 /// uid_map, setgroups and gid_map of a child in a new user namespace. A caller without CAP_SETGID gives setgroups up.
 void write_id_maps(pid_t pid, const Linux& spec);

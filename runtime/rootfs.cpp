@@ -16,7 +16,6 @@
 #include "runtime/copy_up.h"
 #include "runtime/devices.h"
 #include "runtime/mount_options.h"
-#include "runtime/namespaces.h"
 
 namespace mydocker::runtime {
 namespace {
@@ -137,8 +136,8 @@ UniqueFd open_host_path(const TaskOptions& options, const std::string& path) {
 
 }  // namespace
 
-Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups)
-    : options_(options), spec_(options.spec), cgroups_(cgroups) {
+Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups, const std::vector<UniqueFd>& id_mapped_mounts)
+    : options_(options), spec_(options.spec), cgroups_(cgroups), id_mapped_mounts_(id_mapped_mounts) {
   const std::uint64_t propagation = initial_propagation(spec_);
   if (::mount(nullptr, "/", nullptr, MS_REC | propagation, nullptr) != 0) throw sys_error("set the propagation of /");
   failpoint("rootfs.attach");
@@ -167,9 +166,10 @@ Rootfs::~Rootfs() {
 }
 
 void Rootfs::mount_all() {
-  for (const Mount& mount : spec_.mounts) {
+  for (std::size_t i = 0; i < spec_.mounts.size(); ++i) {
+    const Mount& mount = spec_.mounts[i];
     try {
-      mount_one(mount);
+      mount_one(mount, id_mapped_mounts_[i].get());
     } catch (const LaunchError&) {
       throw;
     } catch (Error& error) {
@@ -180,22 +180,23 @@ void Rootfs::mount_all() {
   make_devices(root_.get(), spec_);
 }
 
-void Rootfs::mount_one(const Mount& mount) {
+void Rootfs::mount_one(const Mount& mount, int id_mapped) {
   const MountOptions options = parse_mount_options(mount);
-  if (options.bind) return mount_bind(mount);
+  if (options.bind) return mount_bind(mount, id_mapped);
   if (mount.type == "cgroup" || mount.type == "cgroup2") return mount_cgroup(mount);
   mount_file_system(mount);
 }
 
-void Rootfs::mount_bind(const Mount& mount) {
+void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
   const MountOptions options = parse_mount_options(mount);
-  const UniqueFd source = open_host_path(options_, mount.source);
-  const UniqueFd target = open_target(root_.get(), mount, is_directory(source.get()));
-  const UniqueFd tree = clone_mount(source.get(), "", options.recursive_bind);
-  if (options.id_map) {
-    const UniqueFd users = make_user_namespace(mount.uid_mappings, mount.gid_mappings);
-    set_mount_id_map(tree.get(), users.get(), options.id_map_recursive);
+  UniqueFd tree;
+  if (id_mapped >= 0) {
+    tree = duplicate_fd(id_mapped);
+  } else {
+    const UniqueFd source = open_host_path(options_, mount.source);
+    tree = clone_mount(source.get(), "", options.recursive_bind);
   }
+  const UniqueFd target = open_target(root_.get(), mount, is_directory(tree.get()));
   apply_options(tree.get(), options);
   const std::uint64_t propagation = options.propagation != 0 ? options.propagation : MS_PRIVATE;
   const bool recursive = options.propagation != 0 ? options.propagation_recursive : options.recursive_bind;

@@ -17,8 +17,8 @@ namespace mydocker::runtime {
 class Rootfs {
  public:
   /// Cuts the propagation to the host and attaches the root file system at the bundle (or over spec.root.path).
-  /// `cgroup` may be nullptr; then the caller's own is shown.
-  Rootfs(const TaskOptions& options, const CgroupLayout* cgroups);
+  /// `cgroup` may be nullptr; then the caller's own is shown. `id_mapped_mounts` is borrowed.
+  Rootfs(const TaskOptions& options, const CgroupLayout* cgroups, const std::vector<UniqueFd>& id_mapped_mounts);
   Rootfs(const Rootfs&) = delete;
   Rootfs& operator=(const Rootfs&) = delete;
   ~Rootfs();
@@ -36,8 +36,8 @@ class Rootfs {
   void enter();
 
  private:
-  void mount_one(const Mount& mount);
-  void mount_bind(const Mount& mount);
+  void mount_one(const Mount& mount, int id_mapped);
+  void mount_bind(const Mount& mount, int id_mapped);
   void mount_file_system(const Mount& mount);
   void mount_cgroup(const Mount& mount);
   void mount_cgroup_v1(const Mount& mount, int target);
@@ -47,6 +47,7 @@ class Rootfs {
   const TaskOptions& options_;
   const Spec& spec_;
   const CgroupLayout* cgroups_;
+  const std::vector<UniqueFd>& id_mapped_mounts_;
   UniqueFd helper_mount_;  ///< between a shared parent and the root; empty: none was needed
   UniqueFd root_;
   UniqueFd devpts_;

@@ -13,7 +13,9 @@
 #include "engine/base/sys.h"
 #include "runtime/device_filter.h"
 #include "runtime/hooks.h"
+#include "runtime/id_mapped_mounts.h"
 #include "runtime/init_stage.h"
+#include "runtime/mount_options.h"
 #include "runtime/namespaces.h"
 #include "runtime/rights.h"
 #include "runtime/sync.h"
@@ -102,6 +104,13 @@ void run_poststart_hooks(const Spec& spec, State state, std::vector<std::string>
   }
 }
 
+ClonedProcess clone_for_init(const Spec& spec, int cgroup_fd) {
+  const Namespace* user = find_namespace(spec, "user");
+  const std::uint64_t flags = new_namespace_flags(spec);
+  if (user == nullptr || user->path.empty()) return clone_process(flags, cgroup_fd);
+  return clone_in_user_namespace(user->path, flags, cgroup_fd);
+}
+
 ClonedProcess clone_for_exec(const ExecOptions& options, int cgroup_fd) {
   try {
     return clone_process(0, cgroup_fd);
@@ -151,14 +160,16 @@ Task Task::create(TaskOptions options) {
   if (own.cgroup == nullptr) host_cgroups = CgroupLayout::detect();
   const CgroupLayout* cgroups = own.cgroup != nullptr ? &own.cgroup->layout() : &*host_cgroups;
   const int cgroup_fd = own.cgroup != nullptr ? own.cgroup->v2_fd() : -1;
+  task.warnings_ = list_ignored_options(own.spec);
+  const std::vector<UniqueFd> id_mapped_mounts = open_id_mapped_mounts(own.spec, own.bundle);
   auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
   failpoint("task.clone");
   {
     const ChildNamespaces surroundings(own.spec);
-    ClonedProcess child = clone_process(new_namespace_flags(own.spec), cgroup_fd);
+    ClonedProcess child = clone_for_init(own.spec, cgroup_fd);
     if (child.pid == 0) {
       mine.reset();
-      run_init_stage(own, cgroups, SyncSocket(std::move(theirs)), cgroup_fd >= 0);
+      run_init_stage({own, cgroups, id_mapped_mounts, cgroup_fd >= 0}, SyncSocket(std::move(theirs)));
     }
     task.pid_ = child.pid;
     task.owned_ = true;
@@ -176,7 +187,8 @@ Task Task::create(TaskOptions options) {
   // While the child builds its rootfs.
   if (own.cgroup != nullptr && own.spec.linux.resources) {
     own.cgroup->apply(complete_resources(*own.spec.linux.resources));
-    task.warnings_ = own.cgroup->warnings();
+    const std::vector<std::string>& ignored = own.cgroup->warnings();
+    task.warnings_.insert(task.warnings_.end(), ignored.begin(), ignored.end());
   }
   write_oom_score(task.pid_, own.spec.process.oom_score_adj);
   task.trace_.mark("limits");

@@ -162,6 +162,7 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
 int create(const GlobalOptions& options, const Words& words) {
   const Arguments arguments(words, launch_options(), true);
   Creation creation = create_container(options, arguments, true, false);
+  for (const std::string& text : creation.task.warnings()) warn(options, text);
   creation.task.release();
   return 0;
 }

@@ -106,11 +106,10 @@ TEST_F(RuntimeTest, ExecCpuAffinityIsOfTheExecOnly) {
   const std::string process = write_file(
       "process.json",
       R"({"args": ["/payload", "scheduler"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0"}})");
-  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out,
-            "policy 0 nice 0 priority 0 reset 0 affinity 0 io 0\n");
-  const std::string bad = write_file(
-      "bad.json",
-      R"({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0-"}})");
+  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out, "policy 0 nice 0 priority 0 reset 0 affinity 0 io 0\n");
+  const std::string bad =
+      write_file("bad.json",
+                 R"({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0-"}})");
   const CommandResult refused = runtime({"exec", "--process", bad, "one"});
   EXPECT_EQ(refused.code, 255);
   EXPECT_NE(refused.err.find("bad CPU list \"0-\""), std::string::npos) << refused.err;
@@ -125,8 +124,7 @@ TEST_F(RuntimeTest, PersonalityLinux32ChangesTheMachineName) {
   EXPECT_EQ(run(config).out, "x86_64\n");
   edit(config, "linux")["personality"] = json::object{{"domain", "BSD"}};
   expect_refused(run(config), "linux.personality.domain");
-  edit(config, "linux")["personality"] =
-      json::object{{"domain", "LINUX"}, {"flags", json::array{"ADDR_NO_RANDOMIZE"}}};
+  edit(config, "linux")["personality"] = json::object{{"domain", "LINUX"}, {"flags", json::array{"ADDR_NO_RANDOMIZE"}}};
   expect_refused(run(config), "linux.personality.flags");
   edit(config, "linux")["personality"] = json::object{{"domain", "LINUX32"}};
   edit(config, "process")["args"] = json::array{"sleep", "1000"};
@@ -189,7 +187,8 @@ TEST_F(RuntimeTest, TheKernelHasNoSuchSecurityModule) {
   }
   if (!path_exists("/sys/fs/selinux/enforce")) {
     edit(config, "process")["selinuxLabel"] = "system_u:system_r:container_t:s0";
-    expect_refused(run(config), "SELinux label \"system_u:system_r:container_t:s0\" cannot be applied: this kernel runs no SELinux");
+    expect_refused(run(config),
+                   "SELinux label \"system_u:system_r:container_t:s0\" cannot be applied: this kernel runs no SELinux");
     edit(config, "process").erase("selinuxLabel");
     edit(config, "linux")["mountLabel"] = "system_u:object_r:container_file_t:s0";
     expect_refused(run(config), "linux.mountLabel is not supported");

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "api/types/system.h"
+#include "engine/base/base64.h"
 #include "engine/base/sys.h"
 
 namespace mydocker::cli {
@@ -54,7 +55,7 @@ api::AuthConfig make_auth(const StoredLogin& login, const std::string& server) {
   auth.password = login.password;
   auth.identity_token = login.identity_token;
   auth.server_address = server;
-  if (const auto decoded = base64_decode(login.auth); decoded && !decoded->empty()) {
+  if (const auto decoded = decode_base64(login.auth); decoded && !decoded->empty()) {
     const std::size_t colon = decoded->find(':');
     if (colon != std::string::npos) {
       auth.username = decoded->substr(0, colon);
@@ -110,55 +111,9 @@ std::string registry_auth_header(const ConfigFile& config, const std::string& re
   for (const auto& [key, login] : config.logins) {
     if (registry_host(key) != registry) continue;
     const std::string server = registry == "docker.io" ? std::string(hub_key) : registry;
-    return base64_encode(write_json(to_json(make_auth(login, server))), true);
+    return encode_base64url(write_json(to_json(make_auth(login, server))));
   }
-  return base64_encode("{}", true);
-}
-
-std::string base64_encode(std::string_view bytes, bool url_safe) {
-  std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  if (url_safe) alphabet.replace(62, 2, "-_");
-  std::string out;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t index = 0; index < 3; ++index) {
-      group = group << 8 | (at + index < bytes.size() ? static_cast<unsigned char>(bytes[at + index]) : 0U);
-    }
-    for (std::size_t index = 0; index < 4; ++index) {
-      out += at + index <= bytes.size() ? alphabet[group >> (18 - 6 * index) & 63] : '=';
-    }
-  }
-  return out;
-}
-
-std::optional<std::string> base64_decode(std::string_view text) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    if (c == '=' || c == '\n' || c == '\r') continue;
-    std::uint32_t value = 0;
-    if (c >= 'A' && c <= 'Z') {
-      value = static_cast<std::uint32_t>(c - 'A');
-    } else if (c >= 'a' && c <= 'z') {
-      value = static_cast<std::uint32_t>(c - 'a' + 26);
-    } else if (c >= '0' && c <= '9') {
-      value = static_cast<std::uint32_t>(c - '0' + 52);
-    } else if (c == '+' || c == '-') {
-      value = 62;
-    } else if (c == '/' || c == '_') {
-      value = 63;
-    } else {
-      return std::nullopt;
-    }
-    bits = (bits << 6 | value) & 0xFFFFFF;
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out += static_cast<char>(bits >> count & 0xFF);
-    }
-  }
-  return out;
+  return encode_base64url("{}");
 }
 
 }  // namespace mydocker::cli

@@ -81,7 +81,4 @@ std::string registry_auth_header(const ConfigFile& config, const std::string& re
 /// The registry of an image reference: "docker.io" for short names.
 std::string registry_of(std::string_view reference);
 
-std::string base64_encode(std::string_view bytes, bool url_safe);
-std::optional<std::string> base64_decode(std::string_view text);
-
 }  // namespace mydocker::cli

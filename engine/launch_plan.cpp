@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "engine/base/path.h"
 #include "engine/base/sys.h"
 #include "engine/container_view.h"
 #include "engine/resource_plan.h"

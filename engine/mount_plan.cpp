@@ -5,6 +5,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/base/path.h"
 
 namespace mydocker::engine {
 namespace {
@@ -209,21 +210,6 @@ PlannedMount plan_tmpfs_entry(const std::string& target, const std::string& opti
 }
 
 }  // namespace
-
-std::string clean_path(const std::string& path) {
-  std::vector<std::string> kept;
-  for (const std::string& part : split(path, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (!kept.empty()) kept.pop_back();
-    } else {
-      kept.push_back(part);
-    }
-  }
-  std::string out;
-  for (const std::string& part : kept) out += "/" + part;
-  return out.empty() ? "/" : out;
-}
 
 std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::ContainerConfig& config) {
   std::vector<PlannedMount> mounts;

@@ -31,7 +31,4 @@ std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::Co
 /// The list that inspect and ps print, sorted by destination.
 std::vector<api::MountPoint> list_mount_points(const std::vector<PlannedMount>& mounts, const std::string& volumes_dir);
 
-/// "/a/../b//c/" -> "/b/c" by words alone, as Go's path.Clean.
-std::string clean_path(const std::string& path);
-
 }  // namespace mydocker::engine

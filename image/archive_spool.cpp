@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/base/failpoint.h"
+#include "engine/base/path.h"
 #include "engine/base/sys.h"
 #include "image/limits.h"
 
@@ -50,22 +51,7 @@ struct ArchiveSpool::Source {
   }
 };
 
-std::string normalize_archive_name(std::string_view name) {
-  std::vector<std::string_view> parts;
-  for (std::size_t begin = 0; begin <= name.size();) {
-    const std::size_t end = std::min(name.find('/', begin), name.size());
-    const std::string_view part = name.substr(begin, end - begin);
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-    } else if (!part.empty() && part != ".") {
-      parts.push_back(part);
-    }
-    begin = end + 1;
-  }
-  std::string out;
-  for (const std::string_view part : parts) out += concat(out.empty() ? "" : "/", part);
-  return out;
-}
+std::string normalize_archive_name(std::string_view name) { return clean_path(name).substr(1); }
 
 ArchiveSpool::ArchiveSpool(int fd, const std::string& tmp_dir, const std::stop_token& stop)
     : directory_(concat(tmp_dir, "/load-", random_hex(8))) {

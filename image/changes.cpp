@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "engine/base/error.h"
+#include "engine/base/path.h"
 #include "engine/base/time.h"
 #include "image/image_config.h"
 
@@ -230,29 +231,10 @@ void add_volumes(ImageConfig& config, std::string_view text) {
   }
 }
 
-/// Joins and cleans as Go's path.Join: "//", "." and ".." vanish.
-std::string clean_path(std::string_view base, std::string_view path) {
-  const std::string joined = path.starts_with('/') ? std::string(path) : concat(base, '/', path);
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= joined.size();) {
-    const std::size_t end = std::min(joined.find('/', begin), joined.size());
-    const std::string part = joined.substr(begin, end - begin);
-    if (part == "..") {
-      if (!parts.empty()) parts.pop_back();
-    } else if (!part.empty() && part != ".") {
-      parts.push_back(part);
-    }
-    begin = end + 1;
-  }
-  std::string out;
-  for (const std::string& part : parts) out += concat('/', part);
-  return out.empty() ? "/" : out;
-}
-
 void set_working_dir(ImageConfig& config, std::string_view text) {
   const std::string path = process_word(config, text);
   if (path.empty()) throw bad("WORKDIR requires exactly one argument");
-  config.working_dir = clean_path(config.working_dir, path);
+  config.working_dir = clean_path(path.starts_with('/') ? path : concat(config.working_dir, "/", path));
 }
 
 std::int64_t parse_health_duration(std::string_view name, std::string_view text) {

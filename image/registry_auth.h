@@ -1,7 +1,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 namespace mydocker::image {
 
@@ -17,8 +16,5 @@ struct RegistryAuth {
     return username.empty() && password.empty() && identity_token.empty() && registry_token.empty();
   }
 };
-
-/// X-Registry-Auth: base64 in either alphabet, padded or not. Empty, `{}` or junk is anonymous. Pure.
-RegistryAuth parse_registry_auth(std::string_view header);
 
 }  // namespace mydocker::image

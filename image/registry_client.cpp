@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 
+#include "engine/base/base64.h"
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
 #include "image/limits.h"
@@ -64,20 +65,6 @@ std::string describe(const RegistryError& error, std::string_view fallback) {
   for (char& c : code) c = c == '_' ? ' ' : static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   const std::string message = to_valid_utf8(error.message.substr(0, 512));
   return concat(code, ": ", message.empty() ? code : message);
-}
-
-std::string encode_base64(std::string_view data) {
-  static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < data.size(); i += 3) {
-    std::uint32_t bits = 0;
-    const std::size_t count = std::min<std::size_t>(3, data.size() - i);
-    for (std::size_t j = 0; j < 3; ++j) {
-      bits = (bits << 8U) | (j < count ? static_cast<unsigned char>(data[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) out += j <= count ? alphabet[(bits >> (18 - 6 * j)) & 63U] : '=';
-  }
-  return out;
 }
 
 std::string escape_query(std::string_view text) {

@@ -103,37 +103,13 @@ std::string read_sealed(int fd) {
   return text;
 }
 
-void take_fds(msghdr& message, std::vector<UniqueFd>& out) {
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      out.emplace_back(fd);
-    }
-  }
-}
-
 bool send_bytes(int socket, std::string_view data, std::span<const int> fds) {
-  iovec part{const_cast<char*>(data.data()), data.size()};  // sendmsg(2) does not write to it
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_packet_fds)> control{};
-  msghdr message{};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size_bytes());
-    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
+  try {
+    return try_send_packet(socket, data, fds, MSG_DONTWAIT);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::unavailable, concat("shim connection: ", errno_text(error.errno_value())),
+                error.errno_value());
   }
-  if (retry_on_eintr([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT); }) >= 0) return true;
-  const int error = errno;
-  if (error == EAGAIN || error == EWOULDBLOCK) return false;
-  throw Error(ErrorKind::unavailable, concat("shim connection: ", errno_text(error)), error);
 }
 
 /// The fields of an error on the wire.
@@ -185,7 +161,7 @@ Received receive_shim_message(int socket, ShimMessage& out) {
   const ssize_t got = retry_on_eintr([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT); });
   if (got <= 0) return Received::closed;
   out.fds.clear();
-  take_fds(message, out.fds);
+  take_descriptors(message, out.fds);
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
     out.fds.clear();
     throw Error(ErrorKind::invalid_argument, "shim message: packet too large");

@@ -41,8 +41,4 @@ class Trash {
   std::jthread thread_;
 };
 
-/// rm -rf of an untrusted tree with a bounded number of descriptors, however deep it is: deep directories are moved up
-/// beside `path` first. Never follows a symlink or crosses a mount. Absence is fine. Throws Error{internal}.
-void remove_untrusted_tree(const std::string& path);
-
 }  // namespace mydocker::storage

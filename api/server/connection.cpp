@@ -309,7 +309,7 @@ void Connection::prepare(Exchange& exchange) {
   if (mark != std::string_view::npos) {
     request.query = parse_query(target.substr(mark + 1, target.find('#', mark) - mark - 1));
   }
-  const VersionedPath versioned = split_version(clean_path(target.substr(0, mark)));
+  const VersionedPath versioned = split_version(clean_request_path(target.substr(0, mark)));
   request.path = versioned.path;
   if (request.method == Method::options) return;
   RouteMatch match = router_.find(request.method, request.path);

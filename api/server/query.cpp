@@ -70,7 +70,7 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
   return number;
 }
 
-std::string clean_path(std::string_view raw) {
+std::string clean_request_path(std::string_view raw) {
   const std::string decoded = decode_percent(raw, false);
   std::string path;
   path.reserve(decoded.size() + 1);

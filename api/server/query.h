@@ -28,6 +28,6 @@ std::optional<std::int64_t> parse_number(std::string_view text);
 
 /// The clean form of a request path: percent-decoded, double slashes merged. Decides what is routed and what a policy
 /// would see. Throws Error{invalid_argument} for control bytes or bad escapes, Error{not_found} for "." and ".." parts.
-std::string clean_path(std::string_view raw);
+std::string clean_request_path(std::string_view raw);
 
 }  // namespace mydocker::api

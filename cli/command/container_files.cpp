@@ -10,6 +10,7 @@
 #include "cli/tar_stream.h"
 #include "cli/terminal.h"
 #include "cli/units.h"
+#include "engine/base/base64.h"
 #include "engine/base/sys.h"
 
 namespace mydocker::cli {
@@ -104,7 +105,7 @@ std::optional<struct stat> local_stat(const std::string& path) {
 }
 
 PathStat read_stat(const HttpHead& head) {
-  const auto text = base64_decode(head.header("X-Docker-Container-Path-Stat"));
+  const auto text = decode_base64(head.header("X-Docker-Container-Path-Stat"));
   return from_json<PathStat>(parse_json(text.value_or("{}")));
 }
 

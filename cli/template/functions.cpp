@@ -17,27 +17,7 @@ using Arguments = std::span<const json::value>;
 
 [[noreturn]] void fail(std::string message) { throw FunctionError{std::move(message)}; }
 
-std::string_view kind_name(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "nil";
-    case json::kind::bool_:
-      return "bool";
-    case json::kind::int64:
-      return "int";
-    case json::kind::uint64:
-      return "uint64";
-    case json::kind::double_:
-      return "float64";
-    case json::kind::string:
-      return "string";
-    case json::kind::array:
-      return "[]interface {}";
-    case json::kind::object:
-      return "map[string]interface {}";
-  }
-  return "nil";
-}
+std::string_view kind_name(const json::value& value) { return value.is_null() ? "nil" : go_type(value); }
 
 std::string_view need_string(const json::value& value) {
   if (!value.is_string()) fail(concat("wrong type for value; expected string; got ", kind_name(value)));

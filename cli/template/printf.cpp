@@ -19,28 +19,6 @@ struct Verb {
   char letter = 0;
 };
 
-std::string_view go_type(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "<nil>";
-    case json::kind::bool_:
-      return "bool";
-    case json::kind::int64:
-      return "int";
-    case json::kind::uint64:
-      return "uint64";
-    case json::kind::double_:
-      return "float64";
-    case json::kind::string:
-      return "string";
-    case json::kind::array:
-      return "[]interface {}";
-    case json::kind::object:
-      return "map[string]interface {}";
-  }
-  return "";
-}
-
 std::string bad_verb(char letter, const json::value& value) {
   if (value.is_null()) return concat("%!", letter, "(<nil>)");
   return concat("%!", letter, "(", go_type(value), "=", go_print(value), ")");
@@ -138,6 +116,28 @@ std::string pad(const Verb& verb, std::string text) {
 }
 
 }  // namespace
+
+std::string_view go_type(const json::value& value) {
+  switch (value.kind()) {
+    case json::kind::null:
+      return "<nil>";
+    case json::kind::bool_:
+      return "bool";
+    case json::kind::int64:
+      return "int";
+    case json::kind::uint64:
+      return "uint64";
+    case json::kind::double_:
+      return "float64";
+    case json::kind::string:
+      return "string";
+    case json::kind::array:
+      return "[]interface {}";
+    case json::kind::object:
+      return "map[string]interface {}";
+  }
+  return "";
+}
 
 std::string go_sprintf(std::string_view format, std::span<const json::value> arguments) {
   std::string out;

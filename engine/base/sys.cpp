@@ -148,54 +148,6 @@ void make_dirs(const std::string& path, mode_t mode) {
   if (::mkdir(path.c_str(), mode) != 0 && errno != EEXIST) throw sys_error("mkdir ", path);
 }
 
-namespace {
-
-using Dir = std::unique_ptr<DIR, int (*)(DIR*)>;
-
-void remove_children(UniqueFd dir_fd, dev_t device);
-
-void remove_entry(int dir, const std::string& name, dev_t device) {
-  if (::unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) return;
-  if (errno != EISDIR && errno != EPERM) throw sys_error("unlink ", name);
-  UniqueFd child(
-      retry_on_eintr([&] { return ::openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
-  if (!child) {
-    if (errno == ENOENT) return;
-    throw sys_error("open ", name);
-  }
-  struct stat info{};
-  if (::fstat(child.get(), &info) != 0) throw sys_error("stat ", name);
-  if (info.st_dev != device) {
-    throw Error(ErrorKind::internal, concat("remove ", name, ": another file system is mounted there"));
-  }
-  remove_children(std::move(child), device);
-  if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) throw sys_error("rmdir ", name);
-}
-
-void remove_children(UniqueFd dir_fd, dev_t device) {
-  const int fd = dir_fd.get();
-  const Dir dir(::fdopendir(fd), ::closedir);
-  if (!dir) throw sys_error("fdopendir");
-  static_cast<void>(dir_fd.release());  // closedir closes it
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") remove_entry(fd, name, device);
-  }
-}
-
-}  // namespace
-
-void remove_tree_at(int dir, const std::string& name) {
-  struct stat info{};
-  if (::fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (is_absence(errno)) return;
-    throw sys_error("stat ", name);
-  }
-  remove_entry(dir, name, info.st_dev);
-}
-
-void remove_tree(const std::string& path) { remove_tree_at(AT_FDCWD, path); }
-
 bool path_exists(const std::string& path) {
   struct stat info{};
   return ::lstat(path.c_str(), &info) == 0;
@@ -239,7 +191,7 @@ namespace {
 constexpr std::size_t max_packet_fds = 64;
 }
 
-void send_packet(int socket, std::string_view data, std::span<const int> fds) {
+bool try_send_packet(int socket, std::string_view data, std::span<const int> fds, int flags) {
   if (fds.size() > max_packet_fds) throw Error(ErrorKind::internal, "send: too many descriptors");
   iovec part{const_cast<char*>(data.data()), data.size()};  // sendmsg(2) does not write to it
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * max_packet_fds)> control{};
@@ -255,7 +207,25 @@ void send_packet(int socket, std::string_view data, std::span<const int> fds) {
     header->cmsg_len = CMSG_LEN(fds.size_bytes());
     std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
   }
-  if (retry_on_eintr([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL); }) < 0) throw sys_error("send");
+  if (retry_on_eintr([&] { return ::sendmsg(socket, &message, MSG_NOSIGNAL | flags); }) >= 0) return true;
+  if ((flags & MSG_DONTWAIT) != 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
+  throw sys_error("send");
+}
+
+void send_packet(int socket, std::string_view data, std::span<const int> fds) {
+  static_cast<void>(try_send_packet(socket, data, fds, 0));
+}
+
+void take_descriptors(msghdr& message, std::vector<UniqueFd>& out) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
+      out.emplace_back(fd);
+    }
+  }
 }
 
 std::optional<Packet> receive_packet(int socket, std::size_t limit) {
@@ -275,15 +245,7 @@ std::optional<Packet> receive_packet(int socket, std::size_t limit) {
   message.msg_controllen = control.size();
   const ssize_t got = retry_on_eintr([&] { return ::recvmsg(socket, &message, MSG_CMSG_CLOEXEC); });
   if (got < 0) throw sys_error("receive");
-  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
-    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    for (std::size_t i = 0; i < count; ++i) {
-      int fd = -1;
-      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof fd);
-      packet.fds.emplace_back(fd);
-    }
-  }
+  take_descriptors(message, packet.fds);
   if (got == 0) return std::nullopt;
   if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
     throw Error(ErrorKind::too_large, "receive: packet too large");

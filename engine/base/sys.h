@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -58,7 +59,9 @@ void write_all(int fd, std::string_view data);
 
 /// mkdir -p on trusted host paths (never below a container root: make_dirs_in_root).
 void make_dirs(const std::string& path, mode_t mode = 0755);
-/// rm -rf on trusted host paths: never follows a symlink, crosses no mount point, absence is fine.
+/// rm -rf of a tree that may be hostile, at a trusted host path: never follows a symlink, crosses no mount point, holds
+/// a bounded number of descriptors however deep it is (deep directories are moved up beside `path` first). Absence is
+/// fine. Throws Error{internal}.
 void remove_tree(const std::string& path);
 /// The same for an entry of an open directory.
 void remove_tree_at(int dir, const std::string& name);
@@ -81,6 +84,10 @@ struct Packet {
   std::vector<UniqueFd> fds;
 };
 void send_packet(int socket, std::string_view data, std::span<const int> fds = {});
+/// The same with flags of sendmsg(2); false: MSG_DONTWAIT was asked for and the socket is full.
+bool try_send_packet(int socket, std::string_view data, std::span<const int> fds, int flags);
+/// Owns the descriptors that a message of recvmsg(2) brought.
+void take_descriptors(msghdr& message, std::vector<UniqueFd>& out);
 /// nullopt = the peer closed. Throws Error{too_large} when a packet is longer than `limit`.
 std::optional<Packet> receive_packet(int socket, std::size_t limit = std::size_t{1} << 20);
 

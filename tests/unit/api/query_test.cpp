@@ -34,25 +34,25 @@ TEST(Query, NumbersAreWhole) {
 }
 
 TEST(Path, IsDecodedAndDoubleSlashesMerge) {
-  EXPECT_EQ(clean_path("//containers///json"), "/containers/json");
-  EXPECT_EQ(clean_path("/images/a%2Fb%2fc%3A1/json"), "/images/a/b/c:1/json");
-  EXPECT_EQ(clean_path("/containers/%2Fweb/json"), "/containers/web/json");
-  EXPECT_EQ(clean_path("/networks/"), "/networks/");
-  EXPECT_EQ(clean_path(""), "/");
+  EXPECT_EQ(clean_request_path("//containers///json"), "/containers/json");
+  EXPECT_EQ(clean_request_path("/images/a%2Fb%2fc%3A1/json"), "/images/a/b/c:1/json");
+  EXPECT_EQ(clean_request_path("/containers/%2Fweb/json"), "/containers/web/json");
+  EXPECT_EQ(clean_request_path("/networks/"), "/networks/");
+  EXPECT_EQ(clean_request_path(""), "/");
 }
 
 TEST(Path, DotPartsAndControlBytesAreRefused) {
   for (const char* path : {"/a/../b", "/a/%2e%2e/b", "/..", "/./x", "/a/.", "/a/%2E"}) {
     try {
-      clean_path(path);
+      clean_request_path(path);
       FAIL() << path;
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::not_found) << path;
     }
   }
-  EXPECT_THROW(clean_path("/a%00b"), Error);
-  EXPECT_THROW(clean_path("/a%0ab"), Error);
-  EXPECT_EQ(clean_path("/a/...x"), "/a/...x");
+  EXPECT_THROW(clean_request_path("/a%00b"), Error);
+  EXPECT_THROW(clean_request_path("/a%0ab"), Error);
+  EXPECT_EQ(clean_request_path("/a/...x"), "/a/...x");
 }
 
 }  // namespace

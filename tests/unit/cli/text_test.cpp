@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "cli/time_argument.h"
 #include "cli/units.h"
+#include "engine/base/base64.h"
 #include "tests/support/temp_tree.h"
 
 namespace mydocker::cli {
@@ -142,15 +143,15 @@ TEST(Endpoint, Table) {
 
 TEST(Config, LoginsBecomeHeaders) {
   ConfigFile config;
-  config.logins["https://index.docker.io/v1/"].auth = base64_encode("me:secret", false);
-  config.logins["127.0.0.1:5000"].auth = base64_encode("you:pw", false);
-  EXPECT_EQ(*base64_decode(registry_auth_header(config, "docker.io")),
+  config.logins["https://index.docker.io/v1/"].auth = encode_base64("me:secret");
+  config.logins["127.0.0.1:5000"].auth = encode_base64("you:pw");
+  EXPECT_EQ(*decode_base64(registry_auth_header(config, "docker.io")),
             R"({"username":"me","password":"secret","serveraddress":"https://index.docker.io/v1/"})");
-  EXPECT_EQ(*base64_decode(registry_auth_header(config, "127.0.0.1:5000")),
+  EXPECT_EQ(*decode_base64(registry_auth_header(config, "127.0.0.1:5000")),
             R"({"username":"you","password":"pw","serveraddress":"127.0.0.1:5000"})");
-  EXPECT_EQ(*base64_decode(registry_auth_header(config, "other")), "{}");
-  EXPECT_EQ(base64_encode("a", false), "YQ==");
-  EXPECT_EQ(base64_encode("ab?", true), "YWI_");
+  EXPECT_EQ(*decode_base64(registry_auth_header(config, "other")), "{}");
+  EXPECT_EQ(encode_base64("a"), "YQ==");
+  EXPECT_EQ(encode_base64url("ab?"), "YWI_");
 }
 
 TEST(Config, ContextsAreFoundByName) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <vector>
@@ -13,6 +14,8 @@ namespace mydocker {
 namespace {
 
 constexpr int deepest_level = 32;  ///< of recursion; also the most descriptors held
+
+bool is_absence(int errno_value) { return errno_value == ENOENT || errno_value == ENOTDIR; }
 
 using Dir = std::unique_ptr<DIR, int (*)(DIR*)>;
 

@@ -89,11 +89,6 @@ TEST(MountPlan, ParentsComeBeforeChildren) {
   EXPECT_EQ(mounts[2].target, "/x/y/z");
 }
 
-TEST(MountPlan, PathsAreCleanedByWordsAlone) {
-  EXPECT_EQ(clean_path("/a/../b//c/./"), "/b/c");
-  EXPECT_EQ(clean_path("/../.."), "/");
-}
-
 TEST(MountPlan, InspectListsBindsButNotTmpfsEntries) {
   api::HostConfig host;
   host.binds = api::StringList{"/srv:/data:ro"};

@@ -188,7 +188,7 @@ void set_nonblocking(int fd, bool on) {
 }
 
 namespace {
-constexpr std::size_t max_packet_fds = 64;
+constexpr std::size_t max_packet_fds = 253;  ///< SCM_MAX_FD of net/scm.h
 }
 
 bool try_send_packet(int socket, std::string_view data, std::span<const int> fds, int flags) {

@@ -143,6 +143,11 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   trace.mark("image");
   set_program(record);
   api::ContainerCreateResponse response;
+  constexpr int private_cgroup_namespace_since = 41;
+  if (options.api_minor < private_cgroup_namespace_since && record.host_config.cgroupns_mode.empty() &&
+      state.facts.cgroup_version == 1) {
+    record.host_config.cgroupns_mode = "host";
+  }
   response.warnings = check_host_config(record.host_config, record.config, state.options, state.facts);
   set_masks(record.host_config);
   const std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);

@@ -122,6 +122,7 @@ api::Info make_static_info(const EngineState& state) {
   info.default_runtime = options.default_runtime;
   info.live_restore_enabled = true;
   info.init_binary = "mydocker-init";
+  info.firewall_backend = api::FirewallInfo{"nftables"};
   info.security_options = {"name=seccomp,profile=builtin", "name=cgroupns"};
   return info;
 }

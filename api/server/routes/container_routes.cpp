@@ -1,3 +1,4 @@
+#include "api/server/dialect.h"
 #include "api/server/routes/routes.h"
 #include "api/types/container.h"
 
@@ -16,9 +17,7 @@ awaitable<void> list_containers(Engine& engine, const Request& request, Writer& 
   options.limit = request.query_int("limit").value_or(0);
   options.filters = request.filters();
   std::vector<ContainerSummary> list = co_await engine.list(std::move(options));
-  if (request.version.minor < 46) {
-    for (ContainerSummary& container : list) container.host_config.annotations.clear();
-  }
+  fit_container_list(list, request.version);
   co_await out.object(Status::ok, list);
 }
 
@@ -29,8 +28,7 @@ awaitable<void> create_container(Engine& engine, const Request& request, Writer&
   options.name = request.query_text("name");
   options.api_minor = request.version.minor;
   if (request.version.minor >= 41) options.platform = request.query_text("platform");
-  if (request.version.minor < 43) body.host_config.annotations.clear();
-  if (request.version.minor < 44 && body.healthcheck) body.healthcheck->start_interval_ns = 0;
+  fit_create_request(body, request.version);
   const ContainerCreateResponse response = co_await engine.create(std::move(body), std::move(options));
   co_await out.object(Status::created, response);
 }

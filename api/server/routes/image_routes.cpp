@@ -1,5 +1,6 @@
 #include "api/types/image.h"
 
+#include "api/server/dialect.h"
 #include "api/server/registry_auth.h"
 #include "api/server/routes/routes.h"
 
@@ -80,26 +81,30 @@ awaitable<void> save_images(Engine& engine, const Request& request, Writer& out)
   co_await save(engine, std::move(names), out);
 }
 
-/// Below 1.50 an image's Config also prints the container fields that an image never has (WIRE 1.4).
-void add_container_fields(json::object& config) {
-  for (const char* name : {"Hostname", "Domainname", "Image"}) config[name] = "";
-  for (const char* name : {"AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"}) {
-    config[name] = false;
-  }
+/// `platform` is {"os": ..., "architecture": ...}; an absent part is any.
+void check_platform(const ImageInspect& image, const std::string& platform) {
+  const json::value wanted = parse_json(platform);
+  if (!wanted.is_object()) throw Error(ErrorKind::invalid_argument, "invalid platform: expected a JSON object");
+  const auto part = [&](const char* name) {
+    const json::value* value = wanted.get_object().if_contains(name);
+    if (value == nullptr) return std::string();
+    if (!value->is_string()) throw Error(ErrorKind::invalid_argument, concat("invalid platform: ", name));
+    return std::string(value->get_string());
+  };
+  const std::string os = part("os");
+  const std::string architecture = part("architecture");
+  if ((os.empty() || os == image.os) && (architecture.empty() || architecture == image.architecture)) return;
+  throw Error(ErrorKind::not_found, concat("image was found but does not provide the specified platform (", os, "/",
+                                           architecture, "): it is ", image.os, "/", image.architecture));
 }
 
-/// ImageInspect.
+/// ImageInspect. `platform` counts from 1.49 on.
 awaitable<void> inspect_image(Engine& engine, const Request& request, Writer& out) {
-  const int minor = request.version.minor;
-  const ImageInspect image = co_await engine.inspect_image(request.path_param("name"), minor);
-  json::value body = to_json(image);
-  if (minor < 50) add_container_fields(body.as_object()["Config"].as_object());
-  if (minor < 45) {
-    json::object config = to_json(ContainerConfig{}).as_object();
-    body.as_object()["Container"] = "";
-    body.as_object()["ContainerConfig"] = std::move(config);
-  }
-  co_await out.json(Status::ok, std::move(body));
+  constexpr ApiVersion first_with_platform{1, 49};
+  const ImageInspect image = co_await engine.inspect_image(request.path_param("name"), request.version.minor);
+  const std::string platform = request.query_text("platform");
+  if (!platform.empty() && request.version >= first_with_platform) check_platform(image, platform);
+  co_await out.json(Status::ok, fit_image_inspect(image, request.version));
 }
 
 /// ImageHistory, newest first.

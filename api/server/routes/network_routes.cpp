@@ -1,25 +1,22 @@
 #include "api/types/network.h"
 
+#include "api/server/dialect.h"
 #include "api/server/routes/routes.h"
 
 namespace mydocker::api {
 namespace {
 
-void fit_dialect(NetworkInspect& network, const ApiVersion& version) {
-  if (version.minor < 48) network.enable_ipv4.reset();
-}
-
 /// NetworkList.
 awaitable<void> list_networks(Engine& engine, const Request& request, Writer& out) {
   std::vector<NetworkInspect> networks = co_await engine.list_networks(request.filters());
-  for (NetworkInspect& network : networks) fit_dialect(network, request.version);
+  for (NetworkInspect& network : networks) fit_network(network, request.version);
   co_await out.object(Status::ok, networks);
 }
 
 /// NetworkInspect.
 awaitable<void> inspect_network(Engine& engine, const Request& request, Writer& out) {
   NetworkInspect network = co_await engine.inspect_network(request.path_param("id"));
-  fit_dialect(network, request.version);
+  fit_network(network, request.version);
   co_await out.object(Status::ok, network);
 }
 

@@ -28,15 +28,25 @@ void run_hook(std::string_view name, const Hook& hook, const std::string& state)
 
 }  // namespace
 
-std::string run_poststop_hooks(const Spec& spec, State state) {
-  if (!spec.hooks) return "";
+std::vector<std::string> run_poststop_hooks(const Spec& spec, State state) {
+  if (!spec.hooks) return {};
   state.status = "stopped";
-  try {
-    run_hooks("poststop", spec.hooks->poststop, state);
-  } catch (const Error& error) {
-    return error.message();
+  state.pid = 0;
+  return run_all_hooks("poststop", spec.hooks->poststop, state);
+}
+
+std::vector<std::string> run_all_hooks(std::string_view name, const std::vector<Hook>& hooks, const State& state) {
+  std::vector<std::string> failures;
+  if (hooks.empty()) return failures;
+  const std::string text = write_json(to_json(state));
+  for (const Hook& hook : hooks) {
+    try {
+      run_hook(name, hook, text);
+    } catch (const Error& error) {
+      failures.push_back(error.message());
+    }
   }
-  return "";
+  return failures;
 }
 
 void run_hooks(std::string_view name, const std::vector<Hook>& hooks, const State& state) {

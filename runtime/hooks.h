@@ -29,8 +29,9 @@ struct State {
   }
 };
 
-/// The poststop hooks; the first failure is only a message (runtime.md), "" if there was none.
-std::string run_poststop_hooks(const Spec& spec, State state);
+/// All of them, whatever becomes of the one before (runtime.md: poststart and poststop): a message for each failure.
+std::vector<std::string> run_all_hooks(std::string_view name, const std::vector<Hook>& hooks, const State& state);
+std::vector<std::string> run_poststop_hooks(const Spec& spec, State state);
 /// Runs them one after the other and waits for each, at most its timeout. Throws Error{internal} for the first that
 /// fails: "hook createRuntime /bin/x: exit status 1".
 void run_hooks(std::string_view name, const std::vector<Hook>& hooks, const State& state);

@@ -107,7 +107,7 @@ Prepared prepare(const InitStage& stage, SyncSocket& sync) {
   launch.container_id = options.id;
   launch.die_with_parent = options.die_with_parent;
   launch.join_keyring = options.new_keyring;
-  prepare_filter(launch, spec.linux.seccomp, options.default_seccomp);
+  prepare_filter(launch, spec.linux.seccomp, options.default_seccomp, options.filter);
   make_working_directory(rootfs.root(), launch);
   rootfs.protect();
   const int null_fd = open_null_device(O_RDWR).release();
@@ -171,6 +171,7 @@ void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
   const ExecCpuAffinity affinity = options.process.exec_cpu_affinity.value_or(ExecCpuAffinity{});
   apply_cpu_affinity(affinity.initial);
   if (options.cgroup != nullptr) options.cgroup->join(born_in_v2);
+  for (const std::string& file : options.cgroup_files) write_kernel_file(file, "0");
   apply_cpu_affinity(affinity.final_affinity);
   const int null_fd = open_null_device(O_RDWR).release();
   join_all_namespaces(options.init_pidfd, options.init_pid);
@@ -187,7 +188,7 @@ void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
   Launch launch = prepare_launch(root.get(), options.process, options.user, options.group_add, options.resolve_home);
   launch.requested_rlimits = options.requested_rlimits;
   launch.die_with_parent = options.die_with_parent;
-  prepare_filter(launch, options.seccomp, options.default_seccomp);
+  prepare_filter(launch, options.seccomp, options.default_seccomp, options.filter);
   int sync_fd = sync.fd();
   // All handles give up their numbers: they belong to somebody else from here on.
   root.reset();

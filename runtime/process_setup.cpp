@@ -118,11 +118,16 @@ Launch prepare_launch(int root, const Process& process, const std::string& user,
   });
 }
 
-void prepare_filter(Launch& launch, const std::optional<Seccomp>& seccomp, bool use_default) {
+void prepare_filter(Launch& launch, const std::optional<Seccomp>& seccomp, bool use_default,
+                    const std::optional<FilterProgram>& compiled) {
   if (use_default) {
     launch.seccomp = make_default_seccomp(parse_capabilities(launch.process.capabilities).bounding);
   } else {
     launch.seccomp = seccomp;
+  }
+  if (compiled && !use_default) {
+    launch.filter = *compiled;
+    return;
   }
   if (launch.seccomp) launch.filter = as_launch_error([&] { return compile_seccomp(*launch.seccomp); });
 }
@@ -265,7 +270,9 @@ void execute(const Launch& launch, SyncSocket& sync) {
   const auto install = [&] {
     if (!launch.seccomp) return;
     const UniqueFd listener = install_filter(launch.filter, *launch.seccomp);
-    if (listener) sync.send(Sync::listener, listener.get());
+    if (!listener) return;
+    sync.send(Sync::listener, listener.get());
+    sync.expect_under_filter(Sync::listener_taken);
   };
   // Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes while we still have it.
   if (!process.no_new_privileges) install();

@@ -35,7 +35,8 @@ struct Launch {
 /// Resolves the user below `root`, adds HOME, chooses and compiles the filter. Throws LaunchError.
 Launch prepare_launch(int root, const Process& process, const std::string& user,
                       const std::vector<std::string>& group_add, bool resolve_home);
-void prepare_filter(Launch& launch, const std::optional<Seccomp>& seccomp, bool use_default);
+void prepare_filter(Launch& launch, const std::optional<Seccomp>& seccomp, bool use_default,
+                    const std::optional<FilterProgram>& compiled);
 
 /// Makes the working directory below `root` if it is missing, owned by the user (SECURITY R1).
 void make_working_directory(int root, const Launch& launch);

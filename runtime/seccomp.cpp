@@ -172,6 +172,23 @@ unsigned parse_flags(const Seccomp& seccomp) {
   return flags;
 }
 
+/// The listener's descriptor leaves the process by sendmsg(2), under the filter already.
+void check_listener(const Seccomp& seccomp) {
+  constexpr std::string_view notify = "SCMP_ACT_NOTIFY";
+  if (seccomp.default_action == notify) {
+    throw Error(ErrorKind::invalid_argument, "invalid seccomp profile: SCMP_ACT_NOTIFY cannot be the default action");
+  }
+  for (const SeccompRule& rule : seccomp.syscalls) {
+    if (rule.action != notify) continue;
+    if (seccomp.listener_path.empty()) {
+      throw Error(ErrorKind::invalid_argument, "invalid seccomp profile: SCMP_ACT_NOTIFY without a listenerPath");
+    }
+    if (std::find(rule.names.begin(), rule.names.end(), "sendmsg") != rule.names.end()) {
+      throw Error(ErrorKind::invalid_argument, "invalid seccomp profile: SCMP_ACT_NOTIFY cannot be used for sendmsg");
+    }
+  }
+}
+
 }  // namespace
 
 bool wants_listener(const Seccomp& seccomp) {
@@ -181,6 +198,7 @@ bool wants_listener(const Seccomp& seccomp) {
 }
 
 FilterProgram compile_seccomp(const Seccomp& seccomp) {
+  check_listener(seccomp);
   const std::uint32_t default_action = parse_action(seccomp.default_action, seccomp.default_errno_ret);
   parse_flags(seccomp);
   const std::vector<std::uint32_t> tokens = list_architectures(seccomp);

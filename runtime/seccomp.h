@@ -24,7 +24,8 @@ Seccomp parse_seccomp_profile(std::string_view json_text, CapabilityMask boundin
 /// Compiles it for the running machine's ABIs in about 0.2 ms. Names that no ABI knows are skipped, as runc does.
 /// Numbers beyond the newest known call get ENOSYS unless the default action lets them pass, so that new C libraries
 /// fall back. Of several rules for a call the first one that applies decides.
-/// Throws Error{invalid_argument} for unknown actions, operators, architectures, flags.
+/// Throws Error{invalid_argument} for unknown actions, operators, architectures, flags, and for a listener that would
+/// have to answer before it can be handed over (the default action; sendmsg).
 FilterProgram compile_seccomp(const Seccomp& seccomp);
 
 /// Whether a rule or the default action asks a listener.

@@ -72,6 +72,14 @@ std::optional<SyncMessage> SyncSocket::receive() {
   return message;
 }
 
+void SyncSocket::expect_under_filter(Sync word) {
+  char letter = 0;
+  const ssize_t got = retry_on_eintr([&] { return ::read(fd_.get(), &letter, 1); });
+  if (got != 1 || letter != static_cast<char>(word)) {
+    throw Error(ErrorKind::internal, "nobody has taken the seccomp listener");
+  }
+}
+
 void SyncSocket::expect(Sync word) {
   const std::optional<SyncMessage> message = receive();
   if (!message) throw Error(ErrorKind::internal, "the other side of the container start is gone");

@@ -16,7 +16,9 @@
 ///      │◄── console + descriptor   (terminal)   │  rootfs, mounts, pivot_root, program found
 ///      │◄── created                             │
 ///      │                              start ──►│  sysctl net.*, hooks, rights, seccomp
-///      │◄── executing                           │  execve
+///      │◄── executing                           │  seccomp
+///      │◄── listener + descriptor               │  (a profile that notifies)
+///      │                     listener_taken ──►│  execve
 ///      ▼    end of stream = execve succeeded
 /// `error` may take the place of any word from the right; then the init stage ends.
 /// After `created` the right side may take `start` from a connection of its own (mydocker-runtime create and start).
@@ -27,7 +29,8 @@ enum class Sync : char {
   hooks_wanted = 'w',
   hooks_run = 'h',
   console = 't',
-  listener = 'l',  ///< the seccomp listener's descriptor, between executing and the end
+  listener = 'l',        ///< the seccomp listener's descriptor, between executing and the end
+  listener_taken = 'k',  ///< the agent has it: without an agent the program does not run
   created = 'c',
   start = 's',
   executing = 'x',
@@ -55,6 +58,8 @@ class SyncSocket {
   void send_error(const std::exception& error) noexcept;
   /// The next word; nullopt when the peer is gone. A received `error` is thrown as LaunchError.
   std::optional<SyncMessage> receive();
+  /// As expect(), by read(2) alone: what a filter lets pass most surely.
+  void expect_under_filter(Sync word);
   /// Throws Error{internal} unless the next word is this one.
   void expect(Sync word);
 

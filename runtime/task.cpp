@@ -69,14 +69,11 @@ std::string describe_death(int pidfd) {
 }
 
 /// Hands the listener on to the agent that the profile names (OCI config-linux.md "containerProcessState").
-void forward_listener(const Seccomp& seccomp, const State& state, int listener) {
-  if (seccomp.listener_path.empty()) {
-    throw Error(ErrorKind::invalid_argument, "the seccomp profile notifies, but has no listenerPath");
-  }
+void forward_listener(const Seccomp& seccomp, const State& state, pid_t pid, int listener) {
   json::object message;
   message["ociVersion"] = state.version;
   message["fds"] = json::array{"seccompFd"};
-  message["pid"] = state.pid;
+  message["pid"] = pid;
   message["metadata"] = seccomp.listener_metadata;
   message["state"] = to_json(state);
   const UniqueFd socket = connect_unix(seccomp.listener_path, SOCK_STREAM);
@@ -88,19 +85,19 @@ bool await_execution(SyncSocket& sync, const std::optional<Seccomp>& seccomp, co
   bool executing = false;
   while (std::optional<SyncMessage> message = sync.receive()) {
     if (message->word == Sync::executing) executing = true;
-    if (message->word == Sync::listener && seccomp) forward_listener(*seccomp, state, message->fd.get());
+    if (message->word != Sync::listener || !seccomp) continue;
+    forward_listener(*seccomp, state, state.pid, message->fd.get());
+    sync.send(Sync::listener_taken);
   }
   return executing;
 }
 
-/// runtime.md: a failed poststart hook is a warning.
+/// runtime.md: a failed poststart hook is a warning, and the others follow.
 void run_poststart_hooks(const Spec& spec, State state, std::vector<std::string>& warnings) {
   if (!spec.hooks) return;
   state.status = "running";
-  try {
-    run_hooks("poststart", spec.hooks->poststart, state);
-  } catch (const Error& error) {
-    warnings.push_back(error.message());
+  for (std::string& text : run_all_hooks("poststart", spec.hooks->poststart, state)) {
+    warnings.push_back(std::move(text));
   }
 }
 
@@ -268,9 +265,8 @@ Task exec_task(const ExecOptions& options) {
     if (message->word == Sync::console) task.console_ = std::move(message->fd);
     if (message->word == Sync::executing) executing = true;
     if (message->word == Sync::listener && options.seccomp) {
-      State state;
-      state.pid = task.pid_;
-      forward_listener(*options.seccomp, state, message->fd.get());
+      forward_listener(*options.seccomp, options.state, task.pid_, message->fd.get());
+      sync.send(Sync::listener_taken);
     }
   }
   if (!executing) throw LaunchError(ErrorKind::internal, describe_death(task.pidfd()), 128);

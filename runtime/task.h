@@ -12,6 +12,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/hooks.h"
 #include "runtime/launch_error.h"
+#include "runtime/seccomp_program.h"
 #include "runtime/spec.h"
 
 /// The library's door: a container's processes. For single-threaded callers only (the shim, mydocker-runtime): children
@@ -35,9 +36,10 @@ struct TaskOptions {
   std::optional<OverlayMount> overlay;  ///< the rootfs when set, else spec.root.path
   Cgroup* cgroup = nullptr;             ///< borrowed until start() has returned; joined and limited here. nullptr: none
   std::string user;  ///< "name|uid[:group|gid]" looked up in the rootfs; "": spec.process.user as it is
-  std::vector<std::string> group_add;  ///< names or numbers, added to the supplementary groups
-  bool resolve_home = false;           ///< sets HOME from the rootfs's passwd unless `env` has it
-  bool default_seccomp = false;        ///< the built-in profile for the bounding set, instead of spec.linux.seccomp
+  std::vector<std::string> group_add;   ///< names or numbers, added to the supplementary groups
+  bool resolve_home = false;            ///< sets HOME from the rootfs's passwd unless `env` has it
+  bool default_seccomp = false;         ///< the built-in profile for the bounding set, instead of spec.linux.seccomp
+  std::optional<FilterProgram> filter;  ///< of spec.linux.seccomp, compiled already (load_or_compile)
   /// Types ("RLIMIT_NOFILE") that were asked for: refused when they cannot be set. All others are clamped.
   std::vector<std::string> requested_rlimits;
   Stdio stdio;
@@ -55,6 +57,10 @@ struct ExecOptions {
   std::optional<Personality> personality;  ///< the container's
   std::optional<Seccomp> seccomp;
   bool default_seccomp = false;
+  std::optional<FilterProgram> filter;  ///< of `seccomp`, compiled already
+  State state;                          ///< the container's, for the seccomp agent
+  /// "cgroup.procs" and "tasks" files of groups below the container's, entered after it.
+  std::vector<std::string> cgroup_files;
   Cgroup* cgroup = nullptr;  ///< the container's; joined before anything else (SECURITY R25)
   std::string user;          ///< as in TaskOptions
   std::vector<std::string> group_add;

@@ -76,7 +76,8 @@ SignalSource::SignalSource() {
   if (!fd_) throw sys_error("signalfd");
 }
 
-ExitStatus attend(pid_t pid, int pidfd, SignalSource& signals, UniqueFd master) {
+ExitStatus attend(Attended process, SignalSource& signals) {
+  UniqueFd& master = process.master;
   std::optional<RawTerminal> raw;
   if (master) {
     raw.emplace();
@@ -84,10 +85,15 @@ ExitStatus attend(pid_t pid, int pidfd, SignalSource& signals, UniqueFd master) 
   }
   bool input = static_cast<bool>(master);
   for (;;) {
-    pollfd waiting[4] = {
-        {pidfd, POLLIN, 0}, {signals.fd(), POLLIN, 0}, {master.get(), POLLIN, 0}, {input ? 0 : -1, POLLIN, 0}};
-    if (::poll(waiting, 4, -1) < 0 && errno != EINTR) throw sys_error("poll");
-    if (waiting[1].revents != 0) forward_signal(signals.fd(), pidfd, master.get());
+    const int notify = process.notify != nullptr ? process.notify->fd() : -1;
+    pollfd waiting[5] = {{process.pidfd, POLLIN, 0},
+                         {signals.fd(), POLLIN, 0},
+                         {master.get(), POLLIN, 0},
+                         {input ? 0 : -1, POLLIN, 0},
+                         {notify, POLLIN, 0}};
+    if (::poll(waiting, 5, -1) < 0 && errno != EINTR) throw sys_error("poll");
+    if (waiting[4].revents != 0 && process.notify->relay(0)) process.notify = nullptr;
+    if (waiting[1].revents != 0) forward_signal(signals.fd(), process.pidfd, master.get());
     if (waiting[2].revents != 0 && !pump(master.get(), 1)) master.reset();
     if (waiting[3].revents != 0 && master && !pump(0, master.get())) input = false;
     if (!master) input = false;
@@ -97,7 +103,7 @@ ExitStatus attend(pid_t pid, int pidfd, SignalSource& signals, UniqueFd master) 
       while (pump(master.get(), 1)) {
       }
     }
-    return reap(pid);
+    return reap(process.pid);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "engine/base/process.h"
 #include "engine/base/unique_fd.h"
+#include "runtime/oci/notify_socket.h"
 
 namespace mydocker::oci {
 
@@ -16,8 +17,15 @@ class SignalSource {
   UniqueFd fd_;
 };
 
-/// Waits for the process, forwarding signals to it; with a `master`, the calling terminal (raw meanwhile) and the
-/// container's are connected. Reaps it. Blocks.
-ExitStatus attend(pid_t pid, int pidfd, SignalSource& signals, UniqueFd master);
+/// A child in the foreground.
+struct Attended {
+  pid_t pid = -1;
+  int pidfd = -1;
+  UniqueFd master;                 ///< of its terminal, connected with the calling one (raw meanwhile); empty: none
+  NotifySocket* notify = nullptr;  ///< borrowed
+};
+
+/// Waits for the process, forwarding signals to it and its readiness to the service manager. Reaps it. Blocks.
+ExitStatus attend(Attended process, SignalSource& signals);
 
 }  // namespace mydocker::oci

@@ -100,6 +100,16 @@ std::vector<std::string> Container::list(const GlobalOptions& options) {
   return ids;
 }
 
+std::optional<runtime::Spec> Container::find_spec() const {
+  try {
+    return spec();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
+std::string filter_directory(const GlobalOptions& options) { return options.root + "/.filters@"; }
+
 void Container::save() const {
   // Not synced: the directory lives on a tmpfs, and the containers die with the machine.
   const std::string path = directory_ + "/state.json";
@@ -128,20 +138,16 @@ runtime::State Container::state() const {
   state.status = std::string(to_string(now));
   state.pid = now == Status::stopped ? 0 : record_.pid;
   state.bundle = record_.bundle;
-  try {
-    state.annotations = spec().annotations;
-  } catch (const Error&) {  // half-made: it has none
-  }
+  if (const std::optional<runtime::Spec> known = find_spec()) state.annotations = known->annotations;
   return state;
 }
 
 UniqueFd Container::open_process() const {
-  if (status() == Status::stopped)
-    throw Error(ErrorKind::not_found, concat("container \"", record_.id, "\" is not running"));
+  if (status() == Status::stopped) throw Error(ErrorKind::not_found, concat("container not running: ", record_.id));
   UniqueFd pidfd = open_pidfd(record_.pid);
   // Once held, the number cannot be given to another process: look again.
   if (read_start_time(record_.pid) != record_.start_time) {
-    throw Error(ErrorKind::not_found, concat("container \"", record_.id, "\" is not running"));
+    throw Error(ErrorKind::not_found, concat("container not running: ", record_.id));
   }
   return pidfd;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 ///     state.json           the record below, replaced atomically
 ///     config.json          the spec it was created from
 ///     start                the socket that `start` connects to; gone once it was started
+///     notify/              with a NOTIFY_SOCKET: bound to /run/notify in the container
+///   <root>/.filters@/      compiled seccomp programs (runtime/filter_cache.h); no container's ID has such a character
 namespace mydocker::oci {
 
 enum class Status { creating, created, running, paused, stopped };
@@ -50,7 +53,10 @@ class Container {
 
   Record& record() { return record_; }
   const Record& record() const { return record_; }
+  const std::string& directory() const { return directory_; }
   std::string start_socket() const { return directory_ + "/start"; }
+  /// nullopt: its creation did not get that far.
+  std::optional<runtime::Spec> find_spec() const;
   runtime::Spec spec() const { return runtime::read_bundle(directory_); }
   void save_spec(const runtime::Spec& spec) const { runtime::write_bundle(directory_, spec); }
   void save() const;
@@ -66,6 +72,9 @@ class Container {
   std::string directory_;
   Record record_;
 };
+
+/// <root>/.filters@
+std::string filter_directory(const GlobalOptions& options);
 
 /// Field 22 of /proc/<pid>/stat, and whether the process is a zombie; 0 when it is gone.
 std::uint64_t read_start_time(pid_t pid, bool* zombie = nullptr);

@@ -1,4 +1,4 @@
-#include <fcntl.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -10,8 +10,11 @@
 
 #include "engine/base/sys.h"
 #include "engine/base/time.h"
+#include "runtime/filter_cache.h"
 #include "runtime/oci/console.h"
 #include "runtime/oci/container.h"
+#include "runtime/oci/notify_socket.h"
+#include "runtime/oci/process_files.h"
 #include "runtime/oci/report.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/task.h"
@@ -37,18 +40,6 @@ std::string absolute_path(const std::string& path) {
   return resolved;
 }
 
-std::vector<int> preserved_descriptors(const Arguments& arguments) {
-  std::vector<int> fds;
-  const int count = std::atoi(arguments.get("preserve-fds", "0").c_str());
-  for (int i = 0; i < count; ++i) {
-    if (::fcntl(3 + i, F_GETFD) < 0) {
-      throw Error(ErrorKind::invalid_argument, concat("--preserve-fds: descriptor ", 3 + i, " is not open"));
-    }
-    fds.push_back(3 + i);
-  }
-  return fds;
-}
-
 std::string cgroup_path_of(const GlobalOptions& options, const runtime::Spec& spec, const std::string& id) {
   if (options.systemd_cgroup) {
     throw Error(ErrorKind::not_implemented, "the systemd cgroup driver is not implemented: use cgroupfs");
@@ -60,17 +51,6 @@ std::string cgroup_path_of(const GlobalOptions& options, const runtime::Spec& sp
 }
 
 std::string user_name() { return ::getuid() == 0 ? "root" : std::to_string(::getuid()); }
-
-void write_pid_file(const Arguments& arguments, pid_t pid) {
-  const std::string path = arguments.get("pid-file");
-  if (path.empty()) return;
-  const std::string aside = path + ".new";
-  {
-    const UniqueFd file = open_file(aside, O_CREAT | O_WRONLY | O_TRUNC, 0644);
-    write_all(file.get(), std::to_string(pid));
-  }
-  if (::rename(aside.c_str(), path.c_str()) != 0) throw sys_error("rename ", aside);
-}
 
 /// An ordinary user may have no cgroup to make; that is no error as long as no limit is asked for.
 std::optional<runtime::Cgroup> make_cgroup(const std::string& path, const runtime::Spec& spec) {
@@ -91,18 +71,33 @@ struct Creation {
   runtime::Task task;
 };
 
-runtime::TaskOptions make_task_options(const Container& container, runtime::Spec spec, const Arguments& arguments) {
+runtime::TaskOptions make_task_options(const Container& container, runtime::Spec spec, const Arguments& arguments,
+                                       const std::string& filter_directory) {
   runtime::TaskOptions options;
   options.id = container.record().id;
   options.bundle = container.record().bundle;
   options.resolve_home = true;
   for (const runtime::Rlimit& limit : spec.process.rlimits) options.requested_rlimits.push_back(limit.type);
   options.stdio = {0, 1, 2};
-  options.preserve_fds = preserved_descriptors(arguments);
+  options.preserve_fds = list_preserved_descriptors(arguments);
   options.die_with_parent = false;
   options.new_keyring = !arguments.has("no-new-keyring");
+  if (spec.linux.seccomp) options.filter = runtime::load_or_compile(*spec.linux.seccomp, filter_directory);
   options.spec = std::move(spec);
   return options;
+}
+
+/// After a failure: what was made is taken back, and the hooks are told (runtime.md "Lifecycle", steps 12 and 13). What
+/// fails here is a warning: the error that led here is the one to report.
+void give_up(const GlobalOptions& options, Container container) {
+  try {
+    const std::optional<runtime::Spec> spec = container.find_spec();
+    const runtime::State state = container.state();
+    container.remove();
+    if (spec) warn(options, runtime::run_poststop_hooks(*spec, state));
+  } catch (const Error& error) {
+    warn(options, error.message());
+  }
 }
 
 /// `separate_start`: start comes from another process, through the socket. `attended`: this process stays.
@@ -126,6 +121,10 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
     record.cgroup_path = cgroup_path_of(options, spec, id);
     record.created = to_rfc3339(now());
     record.owner = user_name();
+    NotifySocket::prepare(spec, container.directory());
+    if (const int listening = count_listen_descriptors(); listening > 0) {
+      spec.process.env.insert(spec.process.env.end(), {concat("LISTEN_FDS=", listening), "LISTEN_PID=1"});
+    }
     container.save_spec(spec);
     container.save();  // before anything is made, so that `delete` knows of it
     std::optional<runtime::Cgroup> cgroup = make_cgroup(record.cgroup_path, spec);
@@ -134,7 +133,8 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
       container.save();
     }
     Creation creation{std::move(container), std::move(cgroup), {}, {}};
-    runtime::TaskOptions task_options = make_task_options(creation.container, std::move(spec), arguments);
+    runtime::TaskOptions task_options =
+        make_task_options(creation.container, std::move(spec), arguments, filter_directory(options));
     if (creation.cgroup) task_options.cgroup = &*creation.cgroup;
     if (separate_start) {
       creation.start_listener = listen_unix(creation.container.start_socket(), SOCK_SEQPACKET);
@@ -151,8 +151,7 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
     write_pid_file(arguments, creation.task.pid());
     return creation;
   } catch (...) {
-    Container failed = Container::open(options, id);
-    failed.remove();
+    give_up(options, Container::open(options, id));
     throw;
   }
 }
@@ -162,7 +161,7 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
 int create(const GlobalOptions& options, const Words& words) {
   const Arguments arguments(words, launch_options(), true);
   Creation creation = create_container(options, arguments, true, false);
-  for (const std::string& text : creation.task.warnings()) warn(options, text);
+  warn(options, creation.task.warnings());
   creation.task.release();
   return 0;
 }
@@ -175,12 +174,18 @@ int start(const GlobalOptions& options, const Words& words) {
     throw Error(ErrorKind::conflict, concat("cannot start a container in the ", to_string(status), " state"));
   }
   const runtime::Spec spec = container.spec();
-  for (const std::string& text : runtime::start_created(container.start_socket(), spec, container.state())) {
-    warn(options, text);
+  const UniqueFd process = container.open_process();
+  std::optional<NotifySocket> notify = NotifySocket::open(container.directory());
+  try {
+    warn(options, runtime::start_created(container.start_socket(), spec, container.state()));
+  } catch (...) {
+    signal_pidfd(process.get(), SIGKILL);  // a process whose filter has no listener, say: it must not go on
+    throw;
   }
   ::unlink(container.start_socket().c_str());
   container.record().started = true;
   container.save();
+  if (notify) notify->wait_ready(process.get(), container.record().pid);
   return 0;
 }
 
@@ -192,19 +197,26 @@ int run(const GlobalOptions& options, const Words& words) {
   SignalSource signals;
   Container& container = creation.container;
   const runtime::Spec spec = container.spec();
+  std::optional<NotifySocket> notify;
   try {
+    notify = NotifySocket::open(container.directory());
     container.record().started = true;
     container.save();
     creation.task.start();
   } catch (...) {
     creation.task = {};
-    container.remove();
+    give_up(options, std::move(container));
     throw;
   }
-  for (const std::string& text : creation.task.warnings()) warn(options, text);
+  warn(options, creation.task.warnings());
   creation.task.release();
-  if (detach) return 0;
-  const ExitStatus status = attend(creation.task.pid(), creation.task.pidfd(), signals, creation.task.take_console());
+  if (detach) {
+    if (notify) notify->wait_ready(creation.task.pidfd(), creation.task.pid());
+    return 0;
+  }
+  Attended attended{creation.task.pid(), creation.task.pidfd(), creation.task.take_console(),
+                    notify ? &*notify : nullptr};
+  const ExitStatus status = attend(std::move(attended), signals);
   if (!arguments.has("keep")) {
     const runtime::State state = container.state();
     container.remove();

@@ -1,12 +1,14 @@
-#include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 
 #include "engine/base/sys.h"
+#include "runtime/filter_cache.h"
 #include "runtime/oci/console.h"
 #include "runtime/oci/container.h"
+#include "runtime/oci/process_files.h"
 #include "runtime/oci/verbs.h"
 #include "runtime/task.h"
 #include "runtime/terminal.h"
@@ -53,10 +55,31 @@ runtime::Process make_process(const runtime::Spec& spec, const Arguments& argume
   return process;
 }
 
-void write_pid_file(const std::string& path, pid_t pid) {
-  if (path.empty()) return;
-  const UniqueFd file = open_file(path, O_CREAT | O_WRONLY | O_TRUNC, 0644);
-  write_all(file.get(), std::to_string(pid));
+/// --cgroup [CONTROLLER[,CONTROLLER]:]PATH: groups below the container's, which must exist.
+std::vector<std::string> list_cgroup_files(const Arguments& arguments, const runtime::Cgroup* cgroup) {
+  std::vector<std::string> files;
+  for (const std::string& word : arguments.all("cgroup")) {
+    const std::size_t colon = word.find(':');
+    const std::string controllers = colon == std::string::npos ? "" : concat(",", word.substr(0, colon), ",");
+    const std::string below = colon == std::string::npos ? word : word.substr(colon + 1);
+    if (cgroup == nullptr || concat("/", below, "/").find("/../") != std::string::npos) {
+      throw Error(ErrorKind::invalid_argument, concat("invalid --cgroup \"", word, "\""));
+    }
+    const std::size_t before = files.size();
+    for (const runtime::CgroupHierarchy& one : cgroup->layout().hierarchies) {
+      const bool wanted = controllers.empty() ||
+                          std::any_of(one.controllers.begin(), one.controllers.end(), [&](const std::string& name) {
+                            return controllers.find(concat(",", name, ",")) != std::string::npos;
+                          });
+      const std::string file = concat(cgroup->layout().root, "/", one.directory, cgroup->path(), "/", below,
+                                      one.v2 ? "/cgroup.procs" : "/tasks");
+      if (wanted && path_exists(file)) files.push_back(file);
+    }
+    if (files.size() == before) {
+      throw Error(ErrorKind::not_found, concat("--cgroup: the container has no cgroup \"", word, "\""));
+    }
+  }
+  return files;
 }
 
 }  // namespace
@@ -102,13 +125,20 @@ int exec(const GlobalOptions& options, const Words& words) {
     exec_options.requested_rlimits.push_back(limit.type);
   }
   exec_options.stdio = {0, 1, 2};
-  const int preserved = std::atoi(arguments.get("preserve-fds", "0").c_str());
-  for (int fd = 3; fd < 3 + preserved; ++fd) exec_options.preserve_fds.push_back(fd);
+  exec_options.preserve_fds = list_preserved_descriptors(arguments);
+  exec_options.cgroup_files = list_cgroup_files(arguments, exec_options.cgroup);
+  if (exec_options.seccomp) {
+    exec_options.filter = runtime::load_or_compile(*exec_options.seccomp, filter_directory(options));
+    exec_options.state = container.state();
+  }
   exec_options.die_with_parent = false;
   const bool detach = arguments.has("detach");
   const std::string console_socket = arguments.get("console-socket");
   if (exec_options.process.terminal && detach && console_socket.empty()) {
     throw Error(ErrorKind::invalid_argument, "cannot allocate tty if detached without --console-socket");
+  }
+  if (!exec_options.process.terminal && !console_socket.empty()) {
+    throw Error(ErrorKind::invalid_argument, "cannot use --console-socket if the process has no terminal");
   }
   runtime::Task task = runtime::exec_task(exec_options);
   SignalSource signals;
@@ -117,9 +147,9 @@ int exec(const GlobalOptions& options, const Words& words) {
     runtime::send_to_console_socket(console_socket, console.get());
     console.reset();
   }
-  write_pid_file(arguments.get("pid-file"), task.pid());
+  write_pid_file(arguments, task.pid());
   if (detach) return 0;
-  return attend(task.pid(), task.pidfd(), signals, std::move(console)).shell_code();
+  return attend({task.pid(), task.pidfd(), std::move(console)}, signals).shell_code();
 }
 
 }  // namespace mydocker::oci

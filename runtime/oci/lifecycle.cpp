@@ -1,5 +1,6 @@
 #include <signal.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <string_view>
 
@@ -66,7 +67,13 @@ int kill(const GlobalOptions& options, const Words& words) {
       cgroup.kill_all();
       return 0;
     }
-    for (const pid_t pid : cgroup.processes()) ::kill(pid, signal);
+    for (const pid_t pid : cgroup.processes()) {
+      try {
+        signal_pidfd(open_pidfd(pid).get(), signal);
+      } catch (const Error& error) {
+        if (error.errno_value() != ESRCH) throw;
+      }
+    }
     return 0;
   }
   const UniqueFd pidfd = container.open_process();
@@ -93,14 +100,10 @@ int delete_container(const GlobalOptions& options, const Words& words) {
       container.cgroup().thaw();
     }
     stop_process(container);
-    runtime::Spec spec;
-    runtime::State state = container.state();
-    try {
-      spec = container.spec();
-    } catch (const Error&) {  // half-made: no hooks either
-    }
+    const std::optional<runtime::Spec> spec = container.find_spec();
+    const runtime::State state = container.state();
     container.remove();
-    warn(options, runtime::run_poststop_hooks(spec, state));
+    if (spec) warn(options, runtime::run_poststop_hooks(*spec, state));
   } catch (const Error& error) {
     if (!(force && error.kind() == ErrorKind::not_found)) throw;
   }

@@ -83,6 +83,9 @@ GlobalOptions read_global_options(const Arguments& arguments) {
   }
   options.log_json = format == "json";
   const std::string manager = arguments.get("cgroup-manager", "cgroupfs");
+  if (manager != "cgroupfs" && manager != "systemd") {
+    throw Error(ErrorKind::invalid_argument, concat("unknown cgroup manager \"", manager, "\""));
+  }
   options.systemd_cgroup = arguments.has("systemd-cgroup") || manager == "systemd";
   return options;
 }

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "engine/base/process.h"
@@ -57,7 +58,12 @@ json::object describe_stats(const runtime::CgroupStats& stats) {
                    {"throttling", json::object{{"periods", stats.cpu.periods},
                                                {"throttledPeriods", stats.cpu.throttled_periods},
                                                {"throttledTime", stats.cpu.throttled_ns}}}};
-  json::object memory{{"usage", json::object{{"usage", stats.memory.usage_bytes},
+  const auto counter = [&](const char* key) {
+    const auto found = stats.memory.counters.find(key);
+    return found == stats.memory.counters.end() ? std::uint64_t{0} : found->second;
+  };
+  json::object memory{{"cache", counter(raw.contains("cache") ? "cache" : "file")},
+                      {"usage", json::object{{"usage", stats.memory.usage_bytes},
                                              {"max", stats.memory.max_usage_bytes},
                                              {"limit", stats.memory.limit_bytes},
                                              {"failcnt", stats.memory.failures}}},
@@ -75,6 +81,85 @@ void print_event(const std::string& id, std::string_view type, const json::value
   json::object event{{"type", type}, {"id", id}};
   if (!data.is_null()) event["data"] = data;
   print(write_json(event) + "\n");
+}
+
+/// --format, "table" or "json".
+bool wants_json(const Arguments& arguments) {
+  const std::string format = arguments.get("format", "table");
+  if (format != "table" && format != "json") {
+    throw Error(ErrorKind::invalid_argument, concat("invalid format \"", format, "\": table or json"));
+  }
+  return format == "json";
+}
+
+/// What the host's ps(1) prints.
+std::string run_ps(const Words& options) {
+  Pipe output = make_pipe();
+  SpawnOptions spawn;
+  spawn.program = path_exists("/bin/ps") ? "/bin/ps" : "/usr/bin/ps";
+  spawn.arguments = {"ps"};
+  spawn.arguments.insert(spawn.arguments.end(), options.begin(), options.end());
+  spawn.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"};
+  spawn.fds = {{output.write.get(), 1}, {2, 2}};
+  mydocker::Process process = mydocker::Process::spawn(spawn);
+  output.write.reset();
+  std::string text = read_all(output.read.get(), std::size_t{16} << 20, "ps");
+  if (!process.wait().success()) throw Error(ErrorKind::invalid_argument, "ps failed");
+  return text;
+}
+
+/// The header and the lines whose column PID names one of these.
+std::string select_processes(std::string_view text, const std::vector<pid_t>& pids) {
+  const auto words_of = [](std::string_view line) {
+    std::vector<std::string> words;
+    for (std::size_t at = 0; (at = line.find_first_not_of(' ', at)) != std::string_view::npos;) {
+      const std::size_t end = std::min(line.find(' ', at), line.size());
+      words.emplace_back(line.substr(at, end - at));
+      at = end;
+    }
+    return words;
+  };
+  std::string out;
+  std::size_t column = std::string::npos;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::vector<std::string> words = words_of(line);
+    if (column == std::string::npos) {
+      column = static_cast<std::size_t>(std::find(words.begin(), words.end(), "PID") - words.begin());
+      if (column == words.size()) throw Error(ErrorKind::invalid_argument, "ps printed no column PID");
+    } else if (column >= words.size() ||
+               std::find(pids.begin(), pids.end(), std::atoi(words[column].c_str())) == pids.end()) {
+      continue;
+    }
+    out += concat(line, "\n");
+  }
+  return out;
+}
+
+/// "5s", "250ms", "1m30s" as Go prints durations, or plain seconds; at least a millisecond.
+int parse_interval_ms(const std::string& text) {
+  double total = 0;
+  const char* at = text.c_str();
+  do {
+    char* end = nullptr;
+    const double value = std::strtod(at, &end);
+    const std::string_view rest = end;
+    const std::size_t unit = std::min(rest.find_first_of("0123456789."), rest.size());
+    const std::string_view word = rest.substr(0, unit);
+    const double factor = word == "ms"                  ? 1
+                          : word == "s" || word.empty() ? 1000
+                          : word == "m"                 ? 60000
+                          : word == "h"                 ? 3600000
+                                                        : -1;
+    if (end == at || factor < 0 || !(value >= 0))
+      throw Error(ErrorKind::invalid_argument, concat("invalid interval \"", text, "\""));
+    total += value * factor;
+    at = end + unit;
+  } while (*at != '\0');
+  if (total < 1 || total > 86400000)
+    throw Error(ErrorKind::invalid_argument, concat("invalid interval \"", text, "\""));
+  return static_cast<int>(total);
 }
 
 json::array names(std::initializer_list<std::string_view> list) {
@@ -99,7 +184,7 @@ int state(const GlobalOptions& options, const Words& words) {
 
 int list(const GlobalOptions& options, const Words& words) {
   const Arguments arguments(words, {{"quiet", 'q', true}, {"format", 'f'}}, true);
-  const bool as_json = arguments.get("format") == "json";
+  const bool as_json = wants_json(arguments);
   json::array rows;
   std::string table = concat(pad("ID", 12), " ", pad("PID", 11), " ", pad("STATUS", 11), " ", pad("BUNDLE", 24), " ",
                              pad("CREATED", 30), " OWNER\n");
@@ -120,23 +205,18 @@ int list(const GlobalOptions& options, const Words& words) {
 }
 
 int ps(const GlobalOptions& options, const Words& words) {
-  const Arguments arguments(words, {{"format", 'f'}}, true);
+  const Arguments arguments(words, {{"format", 'f'}}, false);
   const Container container = Container::open(options, arguments.positional(0, "container id"));
   const std::vector<pid_t> pids = container.cgroup().processes();
-  if (arguments.get("format", "table") == "json") {
+  if (wants_json(arguments)) {
     json::array out;
     for (const pid_t pid : pids) out.push_back(pid);
     print(write_json(out) + "\n");
     return 0;
   }
-  print(concat(pad("PID", 8), "CMD\n"));
-  for (const pid_t pid : pids) {
-    std::string command = find_file_at(AT_FDCWD, concat("/proc/", pid, "/cmdline"), 65536).value_or("");
-    for (char& c : command) {
-      if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-    }
-    print(concat(pad(std::to_string(pid), 8), command, "\n"));
-  }
+  Words options_of_ps(arguments.positional().begin() + 1, arguments.positional().end());
+  if (options_of_ps.empty()) options_of_ps = {"-ef"};
+  print(select_processes(run_ps(options_of_ps), pids));
   return 0;
 }
 
@@ -149,7 +229,7 @@ int events(const GlobalOptions& options, const Words& words) {
     print_event(id, "stats", describe_stats(cgroup.stats()));
     return 0;
   }
-  const int interval_ms = std::max(1, std::atoi(arguments.get("interval", "5").c_str())) * 1000;
+  const int interval_ms = parse_interval_ms(arguments.get("interval", "5s"));
   const UniqueFd process = container.open_process();
   std::optional<runtime::OomWatch> oom = runtime::OomWatch::start(cgroup);
   for (;;) {
@@ -165,14 +245,8 @@ int events(const GlobalOptions& options, const Words& words) {
 int features(const GlobalOptions&, const Words&) {
   json::object linux_part;
   linux_part["namespaces"] = names({"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"});
-  json::array capabilities;
-  const runtime::CapabilityMask own = runtime::own_bounding_set();
-  for (unsigned i = 0; i < 64; ++i) {
-    if (runtime::has_capability(own, i) && !runtime::capability_name(i).empty()) {
-      capabilities.push_back(json::string(runtime::capability_name(i)));
-    }
-  }
-  linux_part["capabilities"] = capabilities;
+  const std::vector<std::string> capabilities = runtime::all_capabilities();
+  linux_part["capabilities"] = json::array(capabilities.begin(), capabilities.end());
   linux_part["cgroup"] =
       json::object{{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}};
   linux_part["seccomp"] = json::object{
@@ -184,10 +258,14 @@ int features(const GlobalOptions&, const Words&) {
                            "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"})},
       {"archs", names({"SCMP_ARCH_X86", "SCMP_ARCH_X32", "SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"})},
       {"knownFlags", names({"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"})}};
-  linux_part["apparmor"] = json::object{{"enabled", path_exists("/sys/kernel/security/apparmor")}};
-  linux_part["selinux"] = json::object{{"enabled", path_exists("/sys/fs/selinux/enforce")}};
+                            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"})},
+      {"supportedFlags", names({"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG",
+                                "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"})}};
+  // What the program can do, whatever this kernel runs (features-linux.md).
+  linux_part["apparmor"] = json::object{{"enabled", true}};
+  linux_part["selinux"] = json::object{{"enabled", true}};
   linux_part["intelRdt"] = json::object{{"enabled", false}};
+  linux_part["netDevices"] = json::object{{"enabled", false}};
   linux_part["mountExtensions"] = json::object{{"idmap", json::object{{"enabled", true}}}};
   json::object out{
       {"ociVersionMin", "1.0.0"},

@@ -44,9 +44,12 @@ void report_error(const GlobalOptions& options, std::string_view message) {
 }
 
 void warn(const GlobalOptions& options, std::string_view message) {
-  if (message.empty()) return;
   write_line(options, "warning", message);
   write_all(2, concat("mydocker-runtime: warning: ", message, "\n"));
+}
+
+void warn(const GlobalOptions& options, const std::vector<std::string>& messages) {
+  for (const std::string& message : messages) warn(options, message);
 }
 
 }  // namespace mydocker::oci

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "runtime/oci/command_line.h"
 
@@ -8,7 +10,7 @@
 namespace mydocker::oci {
 
 void report_error(const GlobalOptions& options, std::string_view message);
-/// "" says nothing.
 void warn(const GlobalOptions& options, std::string_view message);
+void warn(const GlobalOptions& options, const std::vector<std::string>& messages);
 
 }  // namespace mydocker::oci

@@ -1,7 +1,9 @@
 #include "tests/integration/runtime_fixture.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +33,7 @@ void RuntimeTest::SetUp() {
   REQUIRE_NAMESPACES();
   REQUIRE_PROGRAM("busybox");
   enter_private_namespaces();
+  ASSERT_EQ(::prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
   surroundings_ = std::make_unique<Surroundings>();
   for (const char* name : {"/bin", "/etc", "/tmp", "/proc", "/sys", "/dev"}) make_dirs(rootfs() + name);
   install(find_program("busybox"), rootfs() + "/bin/busybox");
@@ -48,9 +51,7 @@ void RuntimeTest::SetUp() {
 
 void RuntimeTest::TearDown() {
   if (!surroundings_) return;
-  std::string left;
-  eventually([&] { return (left = leftovers()).empty(); });  // whoever adopted the zombies reaps them in its own time
-  EXPECT_EQ(left, "");
+  EXPECT_EQ(wait_for_leftovers(), "");
   EXPECT_EQ(read_file("/proc/self/mountinfo"), mounts_before_);
   surroundings_.reset();
 }
@@ -97,7 +98,7 @@ CommandResult RuntimeTest::run(const json::value& config, const Words& flags) {
   return runtime(words);
 }
 
-void RuntimeTest::start(const json::value& config, const std::string& id, const Words& flags) {
+void RuntimeTest::create(const json::value& config, const std::string& id, const Words& flags) {
   write_config(config);
   Words words = {"create", "--bundle", bundle()};
   words.insert(words.end(), flags.begin(), flags.end());
@@ -108,6 +109,10 @@ void RuntimeTest::start(const json::value& config, const std::string& id, const 
   shell.insert(shell.end(), words.begin(), words.end());
   shell[2] = concat("cd ", root(), "; ", shell[2]);
   ASSERT_EQ(run_command(shell).code, 0) << read("err");
+}
+
+void RuntimeTest::start(const json::value& config, const std::string& id, const Words& flags) {
+  create(config, id, flags);
   const CommandResult started = runtime({"start", id});
   ASSERT_EQ(started.code, 0) << started.err;
 }
@@ -140,7 +145,7 @@ void RuntimeTest::expect_refused(const CommandResult& result, const std::string&
   EXPECT_EQ(result.out, "");
   EXPECT_NE(result.err.find(text), std::string::npos) << result.err;
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-  EXPECT_EQ(leftovers(), "") << result.err;
+  EXPECT_EQ(wait_for_leftovers(), "") << result.err;
   const std::string log = read("log");
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
   EXPECT_NE(log.find("level=error"), std::string::npos) << log;
@@ -151,13 +156,25 @@ std::string RuntimeTest::leftovers() const {
   std::string out;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(state_root(), ignored)) {
-    if (entry.is_directory()) out += "state " + entry.path().filename().string() + "\n";
+    // What begins with a dot is no container's: the kept filters.
+    if (entry.is_directory() && !entry.path().filename().string().starts_with("."))
+      out += "state " + entry.path().filename().string() + "\n";
   }
   const std::string cgroups = list_cgroups(cgroup_parent() + "/one");
   if (!cgroups.empty()) out += "cgroups " + cgroups;
   const std::string processes = list_processes(cgroup_parent().substr(1));
   if (!processes.empty()) out += "processes " + processes;
   return out;
+}
+
+std::string RuntimeTest::wait_for_leftovers() const {
+  std::string left;
+  eventually([&] {
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {  // containers whose creator has gone came to this process
+    }
+    return (left = leftovers()).empty();
+  });
+  return left;
 }
 
 bool RuntimeTest::eventually(const std::function<bool()>& condition) {

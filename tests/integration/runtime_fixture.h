@@ -46,7 +46,9 @@ class RuntimeTest : public ::testing::Test {
   /// Writes the config and runs it to its end in the foreground, in the bundle directory.
   CommandResult run(const json::value& config, const Words& flags = {});
   CommandResult run(const std::string& script) { return run(make_config(script)); }
-  /// Creates and starts a container in the background; its output goes to root()/out.
+  /// Creates a container; its output goes to root()/out.
+  void create(const json::value& config, const std::string& id = "one", const Words& flags = {});
+  /// Creates and starts a container in the background.
   void start(const json::value& config, const std::string& id = "one", const Words& flags = {});
   /// What it has written so far.
   std::string output();
@@ -59,6 +61,8 @@ class RuntimeTest : public ::testing::Test {
 
   /// Directories of the state root and cgroups below the parent: what a failed call must not leave behind.
   std::string leftovers() const;
+  /// The same, once everything that is ending has ended. No command of the test's may be running.
+  std::string wait_for_leftovers() const;
   static bool eventually(const std::function<bool()>& condition);
 
  private:

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -498,6 +499,22 @@ int scheduler(char**) {
   return 0;
 }
 
+/// notify TEXT [stay]: sends a datagram to NOTIFY_SOCKET; stays until it is ended.
+int notify(char** a) {
+  const char* path = std::getenv("NOTIFY_SOCKET");
+  if (path == nullptr) fail("NOTIFY_SOCKET");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+  const int socket = ::socket(AF_UNIX, SOCK_DGRAM, 0);
+  const char* text = word(a, 0);
+  if (::sendto(socket, text, std::strlen(text), 0, reinterpret_cast<sockaddr*>(&address), sizeof address) < 0) {
+    fail("sendto");
+  }
+  if (a[1] != nullptr) ::pause();
+  return 0;
+}
+
 /// unshare FLAGS: "ok" or "errno N".
 int unshare_verb(char** a) {
   std::printf(::unshare(static_cast<int>(number(a, 0, CLONE_NEWUSER))) == 0 ? "ok\n" : "errno %d\n", errno);
@@ -594,6 +611,7 @@ constexpr Verb verbs[] = {
     {"shm", shm},
     {"syscall", syscall_verb},
     {"scheduler", scheduler},
+    {"notify", notify},
     {"unshare", unshare_verb},
     {"ns", ns},
     {"stat", stat_verb},

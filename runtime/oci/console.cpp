@@ -76,6 +76,12 @@ SignalSource::SignalSource() {
   if (!fd_) throw sys_error("signalfd");
 }
 
+void inherit_terminal_size(runtime::Process& process) {
+  winsize size{};
+  if (!process.terminal || process.console_size || ::ioctl(0, TIOCGWINSZ, &size) != 0) return;
+  process.console_size = runtime::ConsoleSize{size.ws_row, size.ws_col};
+}
+
 ExitStatus attend(Attended process, SignalSource& signals) {
   UniqueFd& master = process.master;
   std::optional<RawTerminal> raw;

@@ -17,6 +17,9 @@ class SignalSource {
   UniqueFd fd_;
 };
 
+/// A process whose terminal this process will attend starts with the size of the calling one, unless it names its own.
+void inherit_terminal_size(runtime::Process& process);
+
 /// A child in the foreground.
 struct Attended {
   pid_t pid = -1;

@@ -110,6 +110,7 @@ Creation create_container(const GlobalOptions& options, const Arguments& argumen
   if (spec.process.terminal && !attended && console_socket.empty()) {
     throw Error(ErrorKind::invalid_argument, "cannot allocate tty if detached without --console-socket");
   }
+  if (attended) inherit_terminal_size(spec.process);
   if (!spec.process.terminal && !console_socket.empty()) {
     throw Error(ErrorKind::invalid_argument, "cannot use --console-socket if the process has no terminal");
   }

@@ -137,6 +137,7 @@ int exec(const GlobalOptions& options, const Words& words) {
   if (exec_options.process.terminal && detach && console_socket.empty()) {
     throw Error(ErrorKind::invalid_argument, "cannot allocate tty if detached without --console-socket");
   }
+  if (!detach) inherit_terminal_size(exec_options.process);
   if (!exec_options.process.terminal && !console_socket.empty()) {
     throw Error(ErrorKind::invalid_argument, "cannot use --console-socket if the process has no terminal");
   }

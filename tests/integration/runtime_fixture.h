@@ -61,7 +61,7 @@ class RuntimeTest : public ::testing::Test {
 
   /// Directories of the state root and cgroups below the parent: what a failed call must not leave behind.
   std::string leftovers() const;
-  /// The same, once everything that is ending has ended. No command of the test's may be running.
+  /// The same, once everything that is ending has ended.
   std::string wait_for_leftovers() const;
   static bool eventually(const std::function<bool()>& condition);
 

@@ -43,7 +43,7 @@ constexpr std::array i386_calls = {
     NewCall{"recvfrom", 371},    NewCall{"recvmsg", 372},     NewCall{"shutdown", 373},   NewCall{"semget", 393},
     NewCall{"semctl", 394},      NewCall{"shmget", 395},      NewCall{"shmctl", 396},     NewCall{"shmat", 397},
     NewCall{"shmdt", 398},       NewCall{"msgget", 399},      NewCall{"msgsnd", 400},     NewCall{"msgrcv", 401},
-    NewCall{"msgctl", 402}};
+    NewCall{"msgctl", 402},      NewCall{"recvmmsg", 337},    NewCall{"sendmmsg", 345}};
 
 template <typename Table>
 std::optional<std::uint32_t> find_in(const Table& table, std::string_view name) {

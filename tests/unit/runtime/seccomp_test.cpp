@@ -223,10 +223,12 @@ TEST(Seccomp, DifferentArgumentsMustAllMatchSameOnesAreAlternatives) {
 }
 
 TEST(Seccomp, ActionsAndErrnoAreKept) {
-  const FilterProgram program = compile_seccomp(make_profile({{{"write"}, "SCMP_ACT_ERRNO", 42, {}},
-                                                              {{"read"}, "SCMP_ACT_KILL_PROCESS", std::nullopt, {}},
-                                                              {{"open"}, "SCMP_ACT_LOG", std::nullopt, {}},
-                                                              {{"close"}, "SCMP_ACT_NOTIFY", std::nullopt, {}}}));
+  Seccomp profile = make_profile({{{"write"}, "SCMP_ACT_ERRNO", 42, {}},
+                                  {{"read"}, "SCMP_ACT_KILL_PROCESS", std::nullopt, {}},
+                                  {{"open"}, "SCMP_ACT_LOG", std::nullopt, {}},
+                                  {{"close"}, "SCMP_ACT_NOTIFY", std::nullopt, {}}});
+  profile.listener_path = "/run/agent";
+  const FilterProgram program = compile_seccomp(profile);
   EXPECT_EQ(ask(program, SYS_write), SECCOMP_RET_ERRNO | 42U);
   EXPECT_EQ(ask(program, SYS_read), static_cast<std::uint32_t>(SECCOMP_RET_KILL_PROCESS));
   EXPECT_EQ(ask(program, SYS_open), static_cast<std::uint32_t>(SECCOMP_RET_LOG));

@@ -9,6 +9,7 @@
 #include "engine/restart_policy.h"
 #include "engine/signal_names.h"
 #include "runtime/capabilities.h"
+#include "runtime/systemd.h"
 
 namespace mydocker::engine {
 namespace {
@@ -299,15 +300,19 @@ void check_log_config(api::HostConfig& host, const Options& options) {
   }
 }
 
+void check_cgroup_parent(const api::HostConfig& host, const Options& options) {
+  if (host.cgroup_parent.empty() || options.cgroup_driver != "systemd") return;
+  if (!runtime::is_slice_name(host.cgroup_parent)) {
+    invalid("cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
+  }
+}
+
 void check_runtime(api::HostConfig& host, const Options& options) {
   if (host.runtime.empty()) host.runtime = options.default_runtime;
   const bool own = host.runtime == "mydocker" || host.runtime == "runc";
   if (!own && !options.runtimes.contains(host.runtime)) {
     invalid(concat("unknown or invalid runtime name: ", host.runtime));
   }
-  if (!own)
-    throw Error(ErrorKind::not_implemented,
-                concat("running containers with the runtime ", host.runtime, " is not implemented yet"));
 }
 
 }  // namespace
@@ -427,6 +432,7 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
   check_ports(host);
   check_log_config(host, options);
   check_runtime(host, options);
+  check_cgroup_parent(host, options);
   check_restart_policy(host.restart_policy.name, host.restart_policy.maximum_retries);
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.auto_remove && host.restart_policy.name != "no") {

@@ -1,6 +1,7 @@
 #include "engine/launch_plan.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -324,6 +325,29 @@ runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& d
   return log;
 }
 
+/// nullopt: our own. A name that was in the configuration when the container was made may be gone by now.
+std::optional<runtime::ForeignRuntime> plan_foreign_runtime(const api::HostConfig& host, const Options& options) {
+  const auto found = options.runtimes.find(host.runtime);
+  if (found == options.runtimes.end()) {
+    const bool own = host.runtime.empty() || host.runtime == "mydocker" || host.runtime == "runc";
+    if (!own) invalid(concat("unknown or invalid runtime name: ", host.runtime));
+    return std::nullopt;
+  }
+  const std::string& path = found->second.path;
+  if (path.find('/') != std::string::npos) {
+    return runtime::ForeignRuntime{.path = path, .arguments = found->second.arguments};
+  }
+  for (const std::string_view directory :
+       {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}) {
+    const std::string candidate = concat(directory, "/", path);
+    if (::access(candidate.c_str(), X_OK) == 0) {
+      return runtime::ForeignRuntime{.path = candidate, .arguments = found->second.arguments};
+    }
+  }
+  invalid(concat("the runtime ", host.runtime, " cannot be found: exec: \"", path,
+                 "\": executable file not found in $PATH"));
+}
+
 void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   const ContainerRecord& record = input.record;
   runtime::ShimConfig& shim = plan.shim;
@@ -341,6 +365,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   shim.log = plan_log(record, directory);
   shim.exit_file = directory + "/exit";
   shim.shims_cgroup = input.shims_cgroup;
+  shim.foreign_runtime = plan_foreign_runtime(record.host_config, *input.options);
 }
 
 }  // namespace
@@ -348,8 +373,14 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
 std::string cgroup_path(const ContainerRecord& record, const Options& options) {
   std::string parent =
       record.host_config.cgroup_parent.empty() ? options.cgroup_parent : record.host_config.cgroup_parent;
+  if (options.cgroup_driver == "systemd") return concat(parent, ":mydocker:", record.id);
   if (!parent.starts_with("/")) parent = "/" + parent;
   return concat(clean_path(parent) == "/" ? "" : clean_path(parent), "/", record.id);
+}
+
+std::string shims_cgroup(const Options& options) {
+  return options.cgroup_driver == "systemd" ? concat(options.cgroup_parent, ":mydocker:_shims")
+                                            : options.cgroup_parent + "/_shims";
 }
 
 namespace {

@@ -51,8 +51,11 @@ LaunchPlan plan_launch(const LaunchInput& input);
 runtime::Process plan_exec_process(const ContainerRecord& record, const api::ExecCreateRequest& request,
                                    const Options& options);
 
-/// The cgroup of a container: "<parent>/<id>".
+/// The cgroup of a container, as runtime::Cgroup names it: "<parent>/<id>", or "<slice>:mydocker:<id>" for systemd.
 std::string cgroup_path(const ContainerRecord& record, const Options& options);
+
+/// Where shims live, apart from the containers and from the engine.
+std::string shims_cgroup(const Options& options);
 
 /// Default and asked-for capabilities (SECURITY 6.1). Throws Error{invalid_argument} for one that this host's engine
 /// does not have.

@@ -29,7 +29,7 @@ LaunchInput make_launch_input(EngineState& state, const Container& container) {
   input.shim_dir = shim_dir(state, record.id);
   input.sandbox_key = sandbox_key(state, record.id);
   input.init_program = state.options.programs_dir + "/mydocker-init";
-  input.shims_cgroup = state.options.cgroup_parent + "/_shims";
+  input.shims_cgroup = shims_cgroup(state.options);
   const auto owner_of = [&](const std::string& mode) {
     const ContainerPtr owner = state.containers.get(mode.substr(std::string_view("container:").size()));
     if (!is_alive(owner->state)) {

@@ -7,14 +7,22 @@
 
 namespace mydocker::engine {
 
+/// Another OCI runtime that containers may ask for by its name.
+struct OciRuntime {
+  std::string path;                    ///< absolute, or a name that is looked up in the usual directories
+  std::vector<std::string> arguments;  ///< before the verb
+
+  bool operator==(const OciRuntime&) const = default;
+};
+
 /// What the engine is told at its start; made by api/daemon from defaults, daemon.json and flags. Immutable.
 struct Options {
   std::string data_root = "/var/lib/mydocker";
   std::string exec_root = "/run/mydocker";
   std::string programs_dir;   ///< directory of mydocker-shim, mydocker-worker, mydocker-init: where mydockerd lies
   std::string bundled_image;  ///< path of busybox-bundled.tar, or "" when there is none
-  std::string cgroup_parent = "/mydocker";
-  std::string cgroup_driver = "cgroupfs";
+  std::string cgroup_parent = "/mydocker";  ///< a path, or with the systemd driver the name of a slice
+  std::string cgroup_driver = "cgroupfs";   ///< or "systemd": containers are transient scopes
 
   std::string log_driver = "json-file";
   std::map<std::string, std::string> log_options;  ///< Docker's log-opts; defaults max-size=20m max-file=5
@@ -37,8 +45,8 @@ struct Options {
   std::string https_proxy;
   std::string no_proxy;
 
-  std::map<std::string, std::string> runtimes;  ///< --add-runtime name -> path
-  std::string default_runtime = "mydocker";
+  std::map<std::string, OciRuntime> runtimes;  ///< --add-runtime and daemon.json "runtimes"; never "mydocker"
+  std::string default_runtime = "mydocker";    ///< "mydocker" or a key of `runtimes`
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> default_ulimits;  ///< name -> soft, hard; -1 = unlimited
   std::string seccomp_profile;  ///< path, "unconfined", or "" = built in
   bool no_new_privileges = false;

@@ -14,13 +14,15 @@
 
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
-#include "runtime/device_filter.h"
+#include "runtime/systemd.h"
 
 namespace mydocker::runtime {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds freeze_timeout{10};
+/// For what v1 tells nobody: how soon to look again.
+constexpr int look_again_ms = 1;
 constexpr mode_t directory_mode = 0755;
 
 // Files of both versions (kernel admin-guide/cgroup-v1, cgroup-v2).
@@ -219,13 +221,25 @@ bool CgroupLayout::has(std::string_view controller) const {
 Cgroup Cgroup::create(const std::string& path, const std::string& root) {
   Cgroup cgroup;
   cgroup.layout_ = CgroupLayout::detect(root);
-  cgroup.path_ = check_path(path);
+  if (const std::optional<ScopeName> scope = parse_scope_name(path)) {
+    cgroup.path_ = scope->path();
+    cgroup.placeholder_ = Placeholder::start();
+    start_scope(*scope, concat("container ", scope->unit), cgroup.placeholder_.pid());
+    cgroup.unit_ = scope->unit;
+  } else {
+    cgroup.path_ = check_path(path);
+  }
   const std::vector<std::string> parts = split(cgroup.path_, '/');
-  for (std::size_t i = 0; i < cgroup.layout_.hierarchies.size(); ++i) {
-    failpoint("cgroup.create");
-    const CgroupHierarchy& hierarchy = cgroup.layout_.hierarchies[i];
-    const UniqueFd top = open_file(concat(root, "/", hierarchy.directory), O_RDONLY | O_DIRECTORY);
-    cgroup.directories_.push_back({i, make_in_hierarchy(top.get(), hierarchy, parts)});
+  try {
+    for (std::size_t i = 0; i < cgroup.layout_.hierarchies.size(); ++i) {
+      failpoint("cgroup.create");
+      const CgroupHierarchy& hierarchy = cgroup.layout_.hierarchies[i];
+      const UniqueFd top = open_file(concat(root, "/", hierarchy.directory), O_RDONLY | O_DIRECTORY);
+      cgroup.directories_.push_back({i, make_in_hierarchy(top.get(), hierarchy, parts)});
+    }
+  } catch (...) {
+    cgroup.remove_scope();
+    throw;
   }
   return cgroup;
 }
@@ -233,7 +247,9 @@ Cgroup Cgroup::create(const std::string& path, const std::string& root) {
 Cgroup Cgroup::open(const std::string& path, const std::string& root) {
   Cgroup cgroup;
   cgroup.layout_ = CgroupLayout::detect(root);
-  cgroup.path_ = check_path(path);
+  const std::optional<ScopeName> scope = parse_scope_name(path);
+  cgroup.path_ = scope ? scope->path() : check_path(path);
+  if (scope) cgroup.unit_ = scope->unit;
   for (std::size_t i = 0; i < cgroup.layout_.hierarchies.size(); ++i) {
     const std::string whole = concat(root, "/", cgroup.layout_.hierarchies[i].directory, cgroup.path_);
     UniqueFd dir = find_at(AT_FDCWD, whole, O_RDONLY | O_DIRECTORY);
@@ -241,6 +257,13 @@ Cgroup Cgroup::open(const std::string& path, const std::string& root) {
   }
   if (cgroup.directories_.empty()) throw Error(ErrorKind::not_found, concat("no such cgroup: ", path));
   return cgroup;
+}
+
+void Cgroup::enter(const std::string& name, const std::string& root) {
+  if (const std::optional<ScopeName> scope = parse_scope_name(name)) {
+    return enter_scope(*scope, "shims of containers", ::getpid());
+  }
+  create(name, root).join(false);
 }
 
 Cgroup Cgroup::open_of_process(pid_t pid, const std::string& root) {
@@ -301,22 +324,34 @@ void Cgroup::freeze() { set_frozen(true); }
 
 void Cgroup::thaw() { set_frozen(false); }
 
-void Cgroup::set_frozen(bool frozen) {
+bool Cgroup::has_v2_freezer() const {
+  return v2_fd() >= 0 && ::faccessat(v2_fd(), v2_freeze_file.c_str(), F_OK, 0) == 0;
+}
+
+/// false: not within the time. Writing again makes the kernel look for processes that came in meanwhile.
+bool Cgroup::set_frozen_v1(int freezer, bool frozen) {
   const Clock::time_point deadline = Clock::now() + freeze_timeout;
+  const std::string wanted = frozen ? "FROZEN" : "THAWED";
+  for (;;) {
+    write_kernel_file_at(freezer, v1_freezer_file, wanted);
+    if (trim(read_file_at(freezer, v1_freezer_file)) == wanted) return true;
+    if (Clock::now() >= deadline) return false;
+    ::poll(nullptr, 0, look_again_ms);
+  }
+}
+
+void Cgroup::set_frozen(bool frozen) {
   const Directory* freezer = find_controller("freezer");
   bool done = false;
-  if (freezer == nullptr) {  // v2 has it in every cgroup
-    if (v2_fd() < 0) throw Error(ErrorKind::internal, "no freezer on this host");
+  if (has_v2_freezer()) {
     write_kernel_file_at(v2_fd(), v2_freeze_file, frozen ? "1" : "0");
-    done = wait_for_event(v2_fd(), "frozen", frozen ? "1" : "0", deadline);
+    done = wait_for_event(v2_fd(), "frozen", frozen ? "1" : "0", Clock::now() + freeze_timeout);
+    // Another program may have frozen it on v1.
+    if (!frozen && done && freezer != nullptr) done = set_frozen_v1(freezer->fd.get(), false);
+  } else if (freezer != nullptr) {
+    done = set_frozen_v1(freezer->fd.get(), frozen);
   } else {
-    const std::string wanted = frozen ? "FROZEN" : "THAWED";
-    // v1 has no notification; writing again makes the kernel look for processes that came in meanwhile.
-    while (!done && Clock::now() < deadline) {
-      write_kernel_file_at(freezer->fd.get(), v1_freezer_file, wanted);
-      done = trim(read_file_at(freezer->fd.get(), v1_freezer_file)) == wanted;
-      if (!done) ::poll(nullptr, 0, 1);
-    }
+    throw Error(ErrorKind::internal, "no freezer on this host");
   }
   if (done) return;
   if (frozen) set_frozen(false);
@@ -324,22 +359,26 @@ void Cgroup::set_frozen(bool frozen) {
 }
 
 bool Cgroup::frozen() const {
-  if (const Directory* freezer = find_controller("freezer")) {
-    return trim(read_file_at(freezer->fd.get(), v1_freezer_file)) == "FROZEN";
+  if (has_v2_freezer()) {
+    const auto events = find_file_at(v2_fd(), events_file);
+    if (events && find_value(*events, "frozen") == "1") return true;
   }
-  const auto events = v2_fd() < 0 ? std::nullopt : find_file_at(v2_fd(), events_file);
-  return events && find_value(*events, "frozen") == "1";
+  const Directory* freezer = find_controller("freezer");
+  return freezer != nullptr && trim(find_file_at(freezer->fd.get(), v1_freezer_file).value_or("")) == "FROZEN";
 }
 
 void Cgroup::kill_all() {
   failpoint("cgroup.kill");
-  const bool pure = mode() == CgroupMode::v2;
-  if (pure && ::faccessat(v2_fd(), kill_file.c_str(), F_OK, 0) == 0) {
+  placeholder_ = {};
+  if (v2_fd() >= 0 && ::faccessat(v2_fd(), kill_file.c_str(), F_OK, 0) == 0) {
     write_kernel_file_at(v2_fd(), kill_file, "1");
+    if (const Directory* freezer = find_controller("freezer")) {  // nobody dies in a cgroup that v1 has frozen
+      if (trim(read_file_at(freezer->fd.get(), v1_freezer_file)) != "THAWED") set_frozen_v1(freezer->fd.get(), false);
+    }
     return;
   }
   // Twice: what was forked between the list and the signals is found by the second pass, as its parents are dead.
-  const bool can_freeze = find_controller("freezer") != nullptr && !processes().empty();
+  const bool can_freeze = (find_controller("freezer") != nullptr || has_v2_freezer()) && !processes().empty();
   for (int pass = 0; pass < 2; ++pass) {
     if (can_freeze) set_frozen(true);
     for (const pid_t pid : processes()) {
@@ -372,21 +411,42 @@ bool Cgroup::remove_directories() {
   return all;
 }
 
+void Cgroup::wait_for_exits(int timeout_ms) const {
+  if (v2_fd() >= 0 && ::faccessat(v2_fd(), events_file.c_str(), F_OK, 0) == 0 &&
+      wait_for_event(v2_fd(), "populated", "0", Clock::now() + std::chrono::milliseconds(timeout_ms)) &&
+      processes().empty()) {
+    return;
+  }
+  const std::vector<pid_t> pids = processes();
+  if (!pids.empty()) {
+    try {
+      const UniqueFd pidfd = open_pidfd(pids.front());
+      wait_readable(pidfd.get(), timeout_ms);
+    } catch (const Error&) {  // gone between the two lines
+    }
+  }
+  ::poll(nullptr, 0, look_again_ms);
+}
+
 void Cgroup::remove(int timeout_ms) {
   failpoint("cgroup.remove");
+  placeholder_ = {};
   const Clock::time_point deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
   while (!remove_directories()) {
     if (Clock::now() >= deadline) throw Error(ErrorKind::internal, concat("cgroup ", path_, " stays busy"));
-    const std::vector<pid_t> pids = processes();
-    if (!pids.empty()) {
-      try {
-        const UniqueFd pidfd = open_pidfd(pids.front());
-        wait_readable(pidfd.get(), remaining_ms(deadline));
-      } catch (const Error&) {  // gone between the two lines
-      }
-    }
-    // A process leaves its cgroup a little after it became waitable; nothing tells when (v1), so look again soon.
-    ::poll(nullptr, 0, 1);
+    wait_for_exits(remaining_ms(deadline));
+  }
+  remove_scope();
+}
+
+/// systemd forgets an empty scope by itself; that it has done so is waited for, so that the name is free again.
+void Cgroup::remove_scope() {
+  placeholder_ = {};
+  if (unit_.empty()) return;
+  try {
+    stop_scope(unit_);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
   }
 }
 

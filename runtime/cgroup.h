@@ -10,11 +10,15 @@
 
 #include "engine/base/unique_fd.h"
 #include "runtime/cgroup_stats.h"
+#include "runtime/placeholder.h"
 #include "runtime/spec_resources.h"
 
 /// Control groups of both versions: one path below every hierarchy (man 7 cgroups; kernel admin-guide/cgroup-v1,
-/// cgroup-v2). All functions block on the kernel only. One thread at a time per object; errors are Error{internal}
-/// that names the file, Error{invalid_argument} for a limit that the kernel refuses.
+/// cgroup-v2). Names are paths ("/mydocker/<id>": made here, the cgroupfs driver) or scopes of systemd
+/// ("slice:prefix:name", runtime/systemd.h: the systemd driver, which makes them and knows their limits).
+/// All functions block on the kernel, those that make, limit or remove a scope on systemd as well. One thread at a time
+/// per object; errors are Error{internal} that names the file, Error{invalid_argument} for a limit that the kernel
+/// refuses.
 namespace mydocker::runtime {
 
 inline constexpr std::string_view default_cgroup_root = "/sys/fs/cgroup";
@@ -49,14 +53,21 @@ struct CgroupLayout {
 /// A cgroup in every hierarchy: a directory handle each. Move-only; destroying it removes nothing.
 class Cgroup {
  public:
-  /// Makes the directories (parents too, with controllers enabled on v2 and cpuset filled in on v1); existing ones are
-  /// taken as they are. `path` is absolute within each hierarchy ("/mydocker/<id>"), without ".." parts.
+  /// Makes the scope, kept up by a placeholder process until there is another one (see joined()), and what directories
+  /// are missing; or, for a path, all directories (parents too, with controllers enabled on v2 and cpuset filled in on
+  /// v1); existing ones are taken as they are. A path is absolute within each hierarchy, without ".." parts. For
+  /// single-threaded callers.
   static Cgroup create(const std::string& path, const std::string& root = std::string(default_cgroup_root));
   /// The hierarchies in which it exists. Throws Error{not_found} when it exists in none.
   static Cgroup open(const std::string& path, const std::string& root = std::string(default_cgroup_root));
   /// The cgroup of a process, from /proc/<pid>/cgroup.
   static Cgroup open_of_process(pid_t pid, const std::string& root = std::string(default_cgroup_root));
 
+  /// The calling, single-threaded process goes into the cgroup `name`, which is made when there is none: for helpers
+  /// that live apart from the containers.
+  static void enter(const std::string& name, const std::string& root = std::string(default_cgroup_root));
+
+  /// Within each hierarchy, also of a scope: "/system.slice/mydocker-<id>.scope".
   const std::string& path() const noexcept { return path_; }
   CgroupMode mode() const noexcept { return layout_.mode; }
   const CgroupLayout& layout() const noexcept { return layout_; }
@@ -72,6 +83,8 @@ class Cgroup {
   /// takes no lock that waits for an RCU grace period (0.2 ms for nine hierarchies instead of 7-15).
   /// `born_in_v2`: clone3(CLONE_INTO_CGROUP) has already put it into v2_fd().
   void join(bool born_in_v2) const;
+  /// A process of the container is in: the placeholder of a scope may go.
+  void joined() noexcept { placeholder_ = {}; }
   /// Moves another process in; slow on v1 (see join).
   void add_process(pid_t pid) const;
   /// The v2 directory for CLONE_INTO_CGROUP, or -1.
@@ -81,11 +94,13 @@ class Cgroup {
   /// processes down, and the kernel lets none into the top any more (EBUSY). Throws Error{internal} outside of it.
   UniqueFd open_v2_of(pid_t pid) const;
 
-  /// Blocks until every process in it stands still; throws Error{internal} after 10 s, thawed again.
+  /// Blocks until every process in it stands still; throws Error{internal} after 10 s, thawed again. By the freezer of
+  /// version 2 where its directory is there (hybrid hosts, too): it tells when it is done. The v1 freezer tells nobody:
+  /// it is asked every millisecond.
   void freeze();
   void thaw();
   bool frozen() const;
-  /// SIGKILL to every process in it (cgroup.kill; on v1 under the freezer, pids held by pidfds).
+  /// SIGKILL to every process in it: cgroup.kill, or on v1 each of them under the freezer.
   void kill_all();
   /// Pids in it and in its descendants.
   std::vector<pid_t> processes() const;
@@ -94,8 +109,10 @@ class Cgroup {
   /// How many processes the OOM killer took here so far.
   std::uint64_t oom_kill_count() const;
 
-  /// Removes the directories, descendants included; waits for processes that are still exiting (at most `timeout_ms`),
-  /// without sleeping: on cgroup.events and pidfds. Absence is fine. Throws Error{internal} when it stays busy.
+  /// Removes the directories, descendants included, and the scope; waits for processes that are still exiting (at most
+  /// `timeout_ms`): on cgroup.events where a v2 directory is there (a process leaves all hierarchies at once), else on
+  /// pidfds and then, as a process leaves its v1 cgroups a little after its pidfd tells of its end, every millisecond.
+  /// Absence is fine. Throws Error{internal} when it stays busy.
   void remove(int timeout_ms = 10000);
 
  private:
@@ -111,6 +128,10 @@ class Cgroup {
   const Directory& require_controller(std::string_view controller, std::string_view limit) const;
   bool is_v2(const Directory& directory) const { return layout_.hierarchies[directory.hierarchy].v2; }
   void set_frozen(bool frozen);
+  bool set_frozen_v1(int freezer, bool frozen);
+  bool has_v2_freezer() const;
+  void wait_for_exits(int timeout_ms) const;
+  void remove_scope();
   bool remove_directories();
   void apply_memory(const Memory& memory);
   void apply_cpu(const Cpu& cpu);
@@ -123,6 +144,8 @@ class Cgroup {
 
   CgroupLayout layout_;
   std::string path_;
+  std::string unit_;  ///< of systemd; "": none
+  Placeholder placeholder_;
   std::vector<Directory> directories_;
   std::vector<std::string> warnings_;
 };

@@ -35,7 +35,7 @@ std::optional<std::string> swap_for_v2(std::int64_t memory_and_swap, std::option
 }
 
 std::string cpu_max(std::optional<std::int64_t> quota, std::optional<std::uint64_t> period) {
-  const std::uint64_t length = period && *period != 0 ? *period : 100000;
+  const std::uint64_t length = period && *period != 0 ? *period : default_cpu_period_us;
   if (!quota || *quota <= 0) return concat("max ", length);
   return concat(*quota, " ", length);
 }

@@ -171,8 +171,12 @@ CgroupStats Cgroup::stats() const {
   if (const Directory* io = find_controller("io")) {
     stats.block_io = read_io_v2(io->fd.get());
   } else if (const Directory* blkio = find_controller("blkio")) {
-    stats.block_io.service_bytes = read_blkio(blkio->fd.get(), "blkio.throttle.io_service_bytes");
-    stats.block_io.serviced = read_blkio(blkio->fd.get(), "blkio.throttle.io_serviced");
+    const auto read = [&](const std::string& file) {  // with what a container's own cgroups below have used
+      auto entries = read_blkio(blkio->fd.get(), file + "_recursive");
+      return entries.empty() ? read_blkio(blkio->fd.get(), file) : entries;
+    };
+    stats.block_io.service_bytes = read("blkio.throttle.io_service_bytes");
+    stats.block_io.serviced = read("blkio.throttle.io_serviced");
   }
   return stats;
 }

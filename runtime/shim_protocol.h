@@ -53,6 +53,16 @@ struct LogOptions {
   }
 };
 
+/// Another OCI runtime that makes the container's processes: a program with runc's command line.
+struct ForeignRuntime {
+  std::string path;                    ///< absolute
+  std::vector<std::string> arguments;  ///< before the verb (daemon.json "runtimeArgs")
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("path", &ForeignRuntime::path), field("arguments", &ForeignRuntime::arguments));
+  }
+};
+
 /// <shim dir>/bundle/shim.json: what the shim itself shall do; what the container is stands in config.json beside it.
 /// The cgroup is the spec's linux.cgroupsPath; `--init` is a bind mount of mydocker-init in the spec's mounts.
 struct ShimConfig {
@@ -71,6 +81,7 @@ struct ShimConfig {
   LogOptions log;
   std::string exit_file;  ///< where the ExitRecord goes; its directory also holds backlogs of slow clients (unlinked)
   std::string shims_cgroup;  ///< the shim moves itself there, off the start path; empty: stays where it was born
+  std::optional<ForeignRuntime> foreign_runtime;  ///< absent: the shim's own runtime library
 
   static constexpr auto json_fields() {
     return std::tuple(
@@ -80,7 +91,8 @@ struct ShimConfig {
         field("open_stdin", &ShimConfig::open_stdin), field("stdin_once", &ShimConfig::stdin_once),
         field("tty", &ShimConfig::tty), field("console_height", &ShimConfig::console_height),
         field("console_width", &ShimConfig::console_width), field("log", &ShimConfig::log),
-        field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup));
+        field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup),
+        field("foreign_runtime", &ShimConfig::foreign_runtime));
   }
 };
 

@@ -217,6 +217,7 @@ void Task::wait_created() {
     throw;
   }
   sync_ = sync.take();
+  if (options_->cgroup != nullptr) options_->cgroup->joined();
   trace_.mark("rootfs");
 }
 

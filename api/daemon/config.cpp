@@ -9,6 +9,7 @@
 #include "engine/base/error.h"
 #include "engine/base/json.h"
 #include "engine/base/sys.h"
+#include "runtime/systemd.h"
 
 namespace mydocker::daemon {
 namespace {
@@ -114,7 +115,8 @@ std::string scalar_text(const json::value& value, const std::string& key) {
   throw Error(ErrorKind::invalid_argument, concat(key, ": expected text, a number, true or false"));
 }
 
-/// {"path": "/usr/bin/crun"} of "runtimes", {"Hard": 2, "Soft": 1} of "default-ulimits", a plain value of "log-opts".
+/// {"path": "/usr/bin/crun", "runtimeArgs": []} of "runtimes" (as it is), {"Hard": 2, "Soft": 1} of "default-ulimits",
+/// a plain value of "log-opts".
 std::string map_entry_text(const std::string& key, const std::string& name, const json::value& value) {
   if (!value.is_object()) return concat(name, "=", scalar_text(value, key));
   const json::object& object = value.get_object();
@@ -124,7 +126,7 @@ std::string map_entry_text(const std::string& key, const std::string& name, cons
     if (found == nullptr) throw Error(ErrorKind::invalid_argument, concat(key, ".", name, ": needs ", first));
     return scalar_text(*found, key);
   };
-  if (key == "runtimes") return concat(name, "=", member("path", "runtimeType"));
+  if (key == "runtimes") return concat(name, "=", write_json(object));
   if (key == "default-ulimits") return concat(name, "=", member("Soft", "soft"), ":", member("Hard", "hard"));
   throw Error(ErrorKind::invalid_argument, concat(key, ".", name, ": expected a plain value"));
 }
@@ -177,6 +179,30 @@ void apply_config_file(std::string_view text, const std::vector<std::string>& fr
   }
 }
 
+namespace {
+
+/// What only the whole shows: the driver may be named after the parent.
+void check_config(Config& config) {
+  std::string& parent = config.engine.cgroup_parent;
+  if (config.engine.cgroup_driver == "systemd") {
+    if (parent == engine::Options().cgroup_parent) parent = "system.slice";
+    if (!runtime::is_slice_name(parent)) {
+      throw Error(
+          ErrorKind::invalid_argument,
+          concat("cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\", not ", parent));
+    }
+  } else if (!parent.starts_with('/')) {
+    throw Error(ErrorKind::invalid_argument, concat("--cgroup-parent: \"", parent, "\" is not an absolute path"));
+  }
+  while (parent.size() > 1 && parent.ends_with('/')) parent.pop_back();
+  const std::string& runtime = config.engine.default_runtime;
+  if (runtime != "mydocker" && runtime != "runc" && !config.engine.runtimes.contains(runtime)) {
+    throw Error(ErrorKind::invalid_argument, concat("specified default runtime '", runtime, "' does not exist"));
+  }
+}
+
+}  // namespace
+
 Config parse_config(const std::vector<std::string>& arguments) {
   Config config;
   const std::vector<Given> given = parse_flags(arguments);
@@ -199,6 +225,7 @@ Config parse_config(const std::vector<std::string>& arguments) {
       throw;
     }
   }
+  check_config(config);
   if (config.hosts.empty()) config.hosts.emplace_back(default_host);
   if (config.pidfile.empty()) config.pidfile = config.engine.exec_root + "/mydockerd.pid";
   return config;

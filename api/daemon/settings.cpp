@@ -5,6 +5,7 @@
 #include <charconv>
 #include <optional>
 
+#include "api/types/system.h"
 #include "engine/base/error.h"
 
 namespace mydocker::daemon {
@@ -135,18 +136,34 @@ void add_address_pool(Config& config, const std::string& value) {
   config.engine.default_address_pools.push_back(value);
 }
 
+void set_cgroup_driver(Config& config, const std::string& value) {
+  if (value != "cgroupfs" && value != "systemd") {
+    refuse(concat("native.cgroupdriver option ", value, " not supported: use cgroupfs or systemd"));
+  }
+  config.engine.cgroup_driver = value;
+}
+
 void add_exec_option(Config& config, const std::string& value) {
   const auto [key, text] = to_pair(value);
   if (key != "native.cgroupdriver") refuse(concat("Unknown option: \"", key, "\""));
-  if (text == "systemd") refuse("the systemd cgroup driver is not implemented yet");
-  if (text != "cgroupfs") refuse(concat("native.cgroupdriver option ", text, " not supported: use cgroupfs"));
-  config.engine.cgroup_driver = text;
+  set_cgroup_driver(config, text);
 }
 
+/// "crun=/usr/bin/crun"; from the configuration file "crun={"path": ..., "runtimeArgs": [...]}".
 void add_runtime(Config& config, const std::string& value) {
-  const auto [name, path] = to_pair(value);
+  const auto [name, text] = to_pair(value);
   if (name == "mydocker") refuse("runtime name 'mydocker' is reserved");
-  config.engine.runtimes[name] = path;
+  engine::OciRuntime runtime;
+  if (text.starts_with('{')) {
+    const auto given = from_json<api::RuntimeInfo>(parse_json(text), name);
+    if (given.path.empty())
+      refuse(concat("runtime '", name, "' needs a path: runtime types of containerd are not known"));
+    runtime = {.path = given.path, .arguments = given.runtime_args};
+  } else {
+    runtime.path = text;
+  }
+  if (config.engine.runtimes.contains(name)) refuse(concat("runtime '", name, "' was already registered"));
+  config.engine.runtimes[name] = std::move(runtime);
 }
 
 /// "nofile=1024:2048", "nofile=1024".
@@ -206,8 +223,8 @@ constexpr Setting settings[] = {
     {"bridge", 'b', "bridge", Takes::one,
      [](Config& config, const std::string& value) { config.engine.bridge = value; }, "Name of the default bridge"},
     {"cgroup-parent", 0, "cgroup-parent", Takes::one,
-     [](Config& config, const std::string& value) { config.engine.cgroup_parent = to_absolute_path(value); },
-     "Parent cgroup of all containers"},
+     [](Config& config, const std::string& value) { config.engine.cgroup_parent = value; },
+     "Parent cgroup of all containers: a path, or a slice of systemd"},
     {"config-file", 0, "", Takes::one, set_config_file, "Configuration file (default /etc/mydocker/daemon.json)"},
     {"data-root", 0, "data-root", Takes::one,
      [](Config& config, const std::string& value) { config.engine.data_root = to_absolute_path(value); },
@@ -229,7 +246,8 @@ constexpr Setting settings[] = {
      [](Config& config, const std::string& value) { config.engine.dns_options.push_back(value); }, "DNS option"},
     {"dns-search", 0, "dns-search", Takes::many,
      [](Config& config, const std::string& value) { config.engine.dns_search.push_back(value); }, "DNS search domain"},
-    {"exec-opt", 0, "exec-opts", Takes::many, add_exec_option, "Runtime option: native.cgroupdriver=cgroupfs"},
+    {"exec-opt", 0, "exec-opts", Takes::many, add_exec_option,
+     "Runtime option: native.cgroupdriver=cgroupfs or systemd"},
     {"exec-root", 0, "exec-root", Takes::one,
      [](Config& config, const std::string& value) { config.engine.exec_root = to_absolute_path(value); },
      "Root directory of run-time state (default /run/mydocker)"},

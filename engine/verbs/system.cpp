@@ -117,8 +117,9 @@ api::Info make_static_info(const EngineState& state) {
   info.labels = options.labels;
   info.server_version = api::server_version;
   info.runtimes["mydocker"] = api::RuntimeInfo{.path = options.programs_dir + "/mydocker-shim", .runtime_args = {}};
-  for (const auto& [name, path] : options.runtimes)
-    info.runtimes[name] = api::RuntimeInfo{.path = path, .runtime_args = {}};
+  for (const auto& [name, runtime] : options.runtimes) {
+    info.runtimes[name] = api::RuntimeInfo{.path = runtime.path, .runtime_args = runtime.arguments};
+  }
   info.default_runtime = options.default_runtime;
   info.live_restore_enabled = true;
   info.init_binary = "mydocker-init";

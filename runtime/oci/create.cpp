@@ -17,12 +17,14 @@
 #include "runtime/oci/process_files.h"
 #include "runtime/oci/report.h"
 #include "runtime/oci/verbs.h"
+#include "runtime/systemd.h"
 #include "runtime/task.h"
 #include "runtime/terminal.h"
 
 namespace mydocker::oci {
 namespace {
 
+constexpr std::string_view scope_prefix = "system.slice:mydocker-runtime:";
 constexpr std::string_view cgroup_prefix = "/mydocker-runtime-";  // no parent directory of ours stays behind
 
 std::vector<Option> launch_options() {
@@ -41,10 +43,16 @@ std::string absolute_path(const std::string& path) {
 }
 
 std::string cgroup_path_of(const GlobalOptions& options, const runtime::Spec& spec, const std::string& id) {
-  if (options.systemd_cgroup) {
-    throw Error(ErrorKind::not_implemented, "the systemd cgroup driver is not implemented: use cgroupfs");
-  }
   const std::string& path = spec.linux.cgroups_path;
+  if (options.systemd_cgroup) {
+    const std::string name = path.empty() ? concat(scope_prefix, id) : path;
+    if (!runtime::parse_scope_name(name)) {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("expected cgroupsPath to be of format \"slice:prefix:name\" for systemd cgroups, got \"", path,
+                         "\" instead"));
+    }
+    return name;
+  }
   if (path.empty()) return concat(cgroup_prefix, id);
   if (path.front() == '/') return path;
   return concat("/", path);

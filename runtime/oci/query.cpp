@@ -248,7 +248,7 @@ int features(const GlobalOptions&, const Words&) {
   const std::vector<std::string> capabilities = runtime::all_capabilities();
   linux_part["capabilities"] = json::array(capabilities.begin(), capabilities.end());
   linux_part["cgroup"] =
-      json::object{{"v1", true}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}};
+      json::object{{"v1", true}, {"v2", true}, {"systemd", true}, {"systemdUser", false}, {"rdma", false}};
   linux_part["seccomp"] = json::object{
       {"enabled", true},
       {"actions",

@@ -13,7 +13,7 @@ constexpr milliseconds record_grace(2000);
 
 }  // namespace
 
-ExecSession::ExecSession(EventLoop& loop, Listener& listener, const runtime::ExecRequest& request,
+ExecSession::ExecSession(EventLoop& loop, Listener& listener, ContainerTask& task, const runtime::ExecRequest& request,
                          runtime::ExecOptions options, UniqueFd client, std::string backlog_directory)
     : loop_(loop), listener_(listener), id_(request.exec_id) {
   const runtime::StreamChoice& streams = request.streams;
@@ -26,7 +26,7 @@ ExecSession::ExecSession(EventLoop& loop, Listener& listener, const runtime::Exe
     if (streams.stderr_) err = make_pipe();
     options.stdio = {.in = in.read.get(), .out = out.write.get(), .err = err.write.get()};
   }
-  task_ = runtime::exec_task(options);
+  process_ = task.exec(options);
   if (!request.tty && !client) {
     drained_ = true;
     return;
@@ -39,7 +39,7 @@ ExecSession::ExecSession(EventLoop& loop, Listener& listener, const runtime::Exe
   hub.backlog_directory = std::move(backlog_directory);
   hub_ = std::make_unique<StreamHub>(loop, std::move(hub), static_cast<StreamHub::Listener&>(*this), nullptr);
   if (request.tty) {
-    hub_->open_terminal(task_.take_console());
+    hub_->open_terminal(std::move(process_.console));
   } else {
     in.read.reset();
     out.write.reset();
@@ -53,7 +53,7 @@ ExecSession::~ExecSession() {
   if (record_timer_) loop_.cancel(*record_timer_);
 }
 
-bool ExecSession::kill(int signal) { return running_ && signal_pidfd(task_.pidfd(), signal); }
+bool ExecSession::kill(int signal) { return running_ && signal_pidfd(process_.pidfd.get(), signal); }
 
 void ExecSession::resize(std::uint16_t height, std::uint16_t width) {
   if (!hub_) throw Error(ErrorKind::conflict, "the exec has no terminal");

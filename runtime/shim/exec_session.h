@@ -6,6 +6,7 @@
 
 #include "engine/base/process.h"
 #include "engine/base/unique_fd.h"
+#include "runtime/shim/container_task.h"
 #include "runtime/shim/event_loop.h"
 #include "runtime/shim/stream_hub.h"
 #include "runtime/shim_protocol.h"
@@ -27,16 +28,16 @@ class ExecSession final : private StreamHub::Listener {
     ~Listener() = default;
   };
 
-  /// Starts the process: `options` lacks its stdio only. `client` may be empty. Throws LaunchError; then the client got
-  /// nothing.
-  ExecSession(EventLoop& loop, Listener& listener, const runtime::ExecRequest& request, runtime::ExecOptions options,
-              UniqueFd client, std::string backlog_directory);
+  /// Starts the process in `task`'s container: `options` lacks its stdio only. `client` may be empty. Throws
+  /// LaunchError; then the client got nothing.
+  ExecSession(EventLoop& loop, Listener& listener, ContainerTask& task, const runtime::ExecRequest& request,
+              runtime::ExecOptions options, UniqueFd client, std::string backlog_directory);
   ~ExecSession();
   ExecSession(const ExecSession&) = delete;
   ExecSession& operator=(const ExecSession&) = delete;
 
   const std::string& id() const noexcept { return id_; }
-  pid_t pid() const noexcept { return task_.pid(); }
+  pid_t pid() const noexcept { return process_.pid; }
   bool running() const noexcept { return running_; }
   int exit_code() const noexcept { return exit_code_; }
   std::uint64_t exit_sequence() const noexcept { return exit_sequence_; }
@@ -60,7 +61,7 @@ class ExecSession final : private StreamHub::Listener {
   EventLoop& loop_;
   Listener& listener_;
   std::string id_;
-  runtime::Task task_;
+  ExecProcess process_;
   std::unique_ptr<StreamHub> hub_;
   bool running_ = true;
   bool drained_ = false;

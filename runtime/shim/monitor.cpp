@@ -99,7 +99,7 @@ void Monitor::reap_children() {
     siginfo_t info{};
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return;
     const ExitStatus status = make_exit_status(info.si_code, info.si_status);
-    if (info.si_pid == task_.pid()) {
+    if (task_ && info.si_pid == task_->pid()) {
       container_ended(status);
       continue;
     }
@@ -121,7 +121,7 @@ void Monitor::container_ended(ExitStatus status) {
   exit_ = runtime::ExitRecord{.exit_code = status.shell_code(),
                               .signal = status.signal,
                               .oom_killed = false,
-                              .pid = task_.pid(),
+                              .pid = task_->pid(),
                               .started_at_ns = started_at_ns_,
                               .finished_at_ns = to_unix_nanoseconds(now())};
   try {
@@ -154,6 +154,7 @@ void Monitor::announce_exit() {
   server_.publish_for_ever(std::move(event));
   hub_->close_clients();
   loop_.defer([this] {
+    task_->remove();
     remove_cgroup();
     held_.clear();
     netns_.reset();
@@ -208,7 +209,7 @@ void Monitor::end_after_answer() {
 
 /// Gives up before the start: nothing but the error is left.
 void Monitor::tear_down() {
-  task_ = runtime::Task();
+  if (task_) task_->remove();
   if (hub_) {
     hub_->process_ended(milliseconds(0));
     hub_->close_clients();
@@ -222,7 +223,7 @@ void Monitor::tear_down() {
 void Monitor::leave_engine_cgroup() {
   if (config_.shims_cgroup.empty() || state_ != State::running) return;
   try {
-    runtime::Cgroup::create(config_.shims_cgroup).join(false);
+    runtime::Cgroup::enter(config_.shims_cgroup);
   } catch (const Error& error) {
     log::warn("the shim stays in the engine's cgroup", {{"container", config_.id}, {"error", error.message()}});
   }
@@ -246,7 +247,7 @@ runtime::ShimSnapshot Monitor::make_snapshot() {
       break;
   }
   out.shim_pid = ::getpid();
-  out.pid = state_ == State::fresh ? 0 : task_.pid();
+  out.pid = state_ == State::fresh ? 0 : task_->pid();
   if (netns_) out.netns_path = concat("/proc/", ::getpid(), "/fd/", netns_.get());
   out.started_at_ns = started_at_ns_;
   out.exit = exit_;

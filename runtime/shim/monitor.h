@@ -11,6 +11,7 @@
 #include "engine/base/process.h"
 #include "engine/base/unique_fd.h"
 #include "runtime/cgroup.h"
+#include "runtime/shim/container_task.h"
 #include "runtime/shim/engine_server.h"
 #include "runtime/shim/event_loop.h"
 #include "runtime/shim/exec_session.h"
@@ -101,7 +102,7 @@ class Monitor final : private EngineServer::Handler,
   std::unique_ptr<OomHandler> oom_;
   std::optional<LogWriter> log_;
   std::unique_ptr<StreamHub> hub_;
-  runtime::Task task_;
+  std::unique_ptr<ContainerTask> task_;  ///< made by `create`
   std::exception_ptr create_error_;
   UniqueFd netns_;
   UniqueFd rootfs_;  ///< keeps the overlay mounted over PID 1's end: unmounting it syncs, and delays that end by 15 ms

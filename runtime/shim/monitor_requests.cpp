@@ -112,13 +112,19 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   try {
     if (config_.rootfs && !config_.rootfs->work.empty()) remove_tree(config_.rootfs->work + "/work/incompat");
     log_.emplace(config_.log);
-    if (!options.spec.linux.cgroups_path.empty()) {
-      cgroup_ = runtime::Cgroup::create(options.spec.linux.cgroups_path);
+    task_ = config_.foreign_runtime ? make_foreign_task(*config_.foreign_runtime, shim_dir_) : make_own_task();
+    const std::string cgroups_path = options.spec.linux.cgroups_path;
+    if (!cgroups_path.empty() && !task_->makes_cgroup()) {
+      cgroup_ = runtime::Cgroup::create(cgroups_path);
       options.cgroup = &*cgroup_;
       watch_oom();
     }
     trace.mark("shim.cgroup");
     open_streams(std::move(options));
+    if (!cgroups_path.empty() && task_->makes_cgroup()) {
+      cgroup_ = runtime::Cgroup::open(cgroups_path);
+      watch_oom();
+    }
   } catch (...) {
     tear_down();
     end_after_answer();
@@ -127,13 +133,13 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   trace.mark("shim.clone");
   state_ = State::created;
   try {
-    netns_ = task_.netns();
+    netns_ = task_->netns();
   } catch (const Error& error) {  // dead already: wait_created knows why, and start will say it
     log::debug("network namespace", {{"error", error.message()}});
   }
   loop_.defer([this] { finish_create(); });
 
-  json::object result{{"pid", task_.pid()}, {"shim_pid", ::getpid()}, {"timings", to_json(make_timings(trace))}};
+  json::object result{{"pid", task_->pid()}, {"shim_pid", ::getpid()}, {"timings", to_json(make_timings(trace))}};
   if (netns_) result["netns_path"] = make_snapshot().netns_path;
   return {.result = std::move(result), .fd = netns_.get()};
 }
@@ -151,7 +157,7 @@ void Monitor::open_streams(runtime::TaskOptions options) {
     if (config_.console_height != 0 || config_.console_width != 0) {
       options.spec.process.console_size = {.height = config_.console_height, .width = config_.console_width};
     }
-    task_ = runtime::Task::create(std::move(options));
+    task_->create(std::move(options));
     return;
   }
   Pipe in;
@@ -159,7 +165,7 @@ void Monitor::open_streams(runtime::TaskOptions options) {
   Pipe out = make_pipe();
   Pipe err = make_pipe();
   options.stdio = {.in = in.read.get(), .out = out.write.get(), .err = err.write.get()};
-  task_ = runtime::Task::create(std::move(options));
+  task_->create(std::move(options));
   hub_->open_pipes(std::move(in.write), std::move(out.read), std::move(err.read));
 }
 
@@ -167,10 +173,10 @@ void Monitor::open_streams(runtime::TaskOptions options) {
 void Monitor::finish_create() {
   if (state_ != State::created) return;
   try {
-    task_.wait_created();
+    task_->wait_created();
     failpoint("shim.created");
-    rootfs_ = open_file(concat("/proc/", task_.pid(), "/root"), O_PATH | O_DIRECTORY);
-    if (config_.tty) hub_->open_terminal(task_.take_console());
+    rootfs_ = open_file(concat("/proc/", task_->pid(), "/root"), O_PATH | O_DIRECTORY);
+    if (config_.tty) hub_->open_terminal(task_->take_console());
   } catch (...) {  // thrown again by `start`
     create_error_ = std::current_exception();
     tear_down();
@@ -185,19 +191,18 @@ EngineServer::Answer Monitor::start(json::object&, std::vector<UniqueFd>&) {
   if (state_ != State::created) throw Error(ErrorKind::conflict, "the container is not created or was started");
   try {
     failpoint("shim.start");
-    task_.start();
+    task_->start();
   } catch (...) {
     tear_down();
     end_after_answer();
     throw;
   }
-  task_.release();
   state_ = State::running;
   started_at_ns_ = to_unix_nanoseconds(now());
   loop_.after(leave_cgroup_delay, [this] { leave_engine_cgroup(); });
-  return {.result = {{"pid", task_.pid()},
+  return {.result = {{"pid", task_->pid()},
                      {"started_at_ns", started_at_ns_},
-                     {"timings", to_json(make_timings(task_.trace()))}}};
+                     {"timings", to_json(make_timings(task_->trace()))}}};
 }
 
 EngineServer::Answer Monitor::attach(json::object& params, std::vector<UniqueFd>& fds) {
@@ -216,8 +221,8 @@ EngineServer::Answer Monitor::exec(json::object& params, std::vector<UniqueFd>& 
   const auto request = from_json<runtime::ExecRequest>(json::value(std::move(params)), "exec");
   if (execs_.contains(request.exec_id)) throw Error(ErrorKind::conflict, "this exec was started already");
   runtime::ExecOptions options;
-  options.init_pidfd = task_.pidfd();
-  options.init_pid = task_.pid();
+  options.init_pidfd = task_->pidfd();
+  options.init_pid = task_->pid();
   options.process = from_json<runtime::Process>(request.process, "process");
   options.process.terminal = request.tty;
   if (request.tty && (request.console_height != 0 || request.console_width != 0)) {
@@ -231,7 +236,7 @@ EngineServer::Answer Monitor::exec(json::object& params, std::vector<UniqueFd>& 
   options.resolve_home = true;
   options.requested_rlimits = config_.requested_rlimits;
   UniqueFd client = fds.empty() ? UniqueFd() : std::move(fds.front());
-  auto session = std::make_unique<ExecSession>(loop_, static_cast<ExecSession::Listener&>(*this), request,
+  auto session = std::make_unique<ExecSession>(loop_, static_cast<ExecSession::Listener&>(*this), *task_, request,
                                                std::move(options), std::move(client), backlog_directory_);
   const pid_t pid = session->pid();
   execs_.emplace(request.exec_id, std::move(session));
@@ -253,8 +258,8 @@ EngineServer::Answer Monitor::exec_resize(json::object& params, std::vector<Uniq
 
 EngineServer::Answer Monitor::kill(json::object& params, std::vector<UniqueFd>&) {
   const PlainParameters wanted = read_plain(params);
-  const bool alive = state_ == State::running || (state_ == State::created && task_.pidfd() >= 0);
-  return {.result = {{"delivered", alive && signal_pidfd(task_.pidfd(), wanted.signal)}}};
+  const bool alive = state_ == State::running || (state_ == State::created && task_->pidfd() >= 0);
+  return {.result = {{"delivered", alive && task_->kill(wanted.signal)}}};
 }
 
 EngineServer::Answer Monitor::exec_kill(json::object& params, std::vector<UniqueFd>&) {

@@ -68,7 +68,14 @@ TEST(DaemonFlags, ListsGrow) {
   EXPECT_EQ(config.engine.dns.size(), 2U);
   EXPECT_EQ(config.engine.log_options.at("max-file"), "2");
   EXPECT_EQ(config.engine.default_ulimits.at("nofile"), (std::pair<std::int64_t, std::int64_t>{1, 2}));
-  EXPECT_EQ(config.engine.runtimes.at("crun"), "/usr/bin/crun");
+  EXPECT_EQ(config.engine.runtimes.at("crun").path, "/usr/bin/crun");
+}
+
+TEST(DaemonFlags, TheDefaultRuntimeIsARegisteredOne) {
+  EXPECT_EQ(parse({"--default-runtime=crun", "--add-runtime=crun=/usr/bin/crun"}).engine.default_runtime, "crun");
+  EXPECT_EQ(message_of({"--default-runtime=crun"}), "specified default runtime 'crun' does not exist");
+  EXPECT_NE(message_of({"--add-runtime=a=/x", "--add-runtime=a=/y"}).find("runtime 'a' was already registered"),
+            std::string::npos);
 }
 
 TEST(DaemonFlags, MistakesAreNamed) {
@@ -111,14 +118,14 @@ TEST(DaemonFlags, AnArgumentMustFollow) {
 TEST(DaemonFile, EveryKindOfValue) {
   Config config;
   apply_config_file(R"({"data-root":"/d","debug":true,"mtu":1400,"hosts":["unix:///a"],"log-opts":{"max-size":"5m",
-    "max-file":3},"default-ulimits":{"nofile":{"Name":"nofile","Hard":64000,"Soft":1000}},"runtimes":{"crun":{"path":"/c"}},
+    "max-file":3},"default-ulimits":{"nofile":{"Name":"nofile","Hard":64000,"Soft":1000}},"runtimes":{"crun":{"path":"/c","runtimeArgs":["--debug"]}},
     "default-address-pools":[{"base":"172.80.0.0/16","size":24}],"insecure-registries":["r:5000"],"icc":null})",
                     {}, config);
   EXPECT_EQ(config.engine.data_root, "/d");
   EXPECT_EQ(config.engine.mtu, 1400);
   EXPECT_EQ(config.engine.log_options.at("max-file"), "3");
   EXPECT_EQ(config.engine.default_ulimits.at("nofile"), (std::pair<std::int64_t, std::int64_t>{1000, 64000}));
-  EXPECT_EQ(config.engine.runtimes.at("crun"), "/c");
+  EXPECT_EQ(config.engine.runtimes.at("crun"), (engine::OciRuntime{.path = "/c", .arguments = {"--debug"}}));
   EXPECT_EQ(config.engine.default_address_pools.at(0), "base=172.80.0.0/16,size=24");
   EXPECT_EQ(config.engine.insecure_registries.at(0), "r:5000");
 }

@@ -101,12 +101,31 @@ class ForeignTask final : public ContainerTask {
 
 /// The shim's mount namespace becomes its own: what is mounted there goes with it, and the host never sees it. It still
 /// follows the host's mounts, from which the binds come.
+void enter_own_mounts() {
+  if (::unshare(CLONE_NEWNS) != 0) throw sys_error("unshare the mount namespace");
+  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) throw sys_error("make the mounts slaves");
+}
+
+/// crun refuses a hybrid host whose v2 tree has controllers, even if a container asks for none of them: it is not shown
+/// that tree. What is limited by it cannot be limited by another runtime on such a host.
+void hide_hybrid_tree() {
+  const runtime::CgroupLayout layout = runtime::CgroupLayout::detect();
+  if (layout.mode != runtime::CgroupMode::hybrid) return;
+  for (const runtime::CgroupHierarchy& one : layout.hierarchies) {
+    if (!one.v2) continue;
+    const std::string path = concat(layout.root, "/", one.directory);
+    if (::mount("none", path.c_str(), "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=64k") != 0) {
+      throw sys_error("hide ", path);
+    }
+  }
+}
+
 void ForeignTask::mount_root(const runtime::TaskOptions& options) {
   const std::string rootfs = directory_ + "/rootfs";
   make_dirs(rootfs, 0700);
+  enter_own_mounts();
+  hide_hybrid_tree();
   if (!options.overlay) return;
-  if (::unshare(CLONE_NEWNS) != 0) throw sys_error("unshare the mount namespace");
-  if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) throw sys_error("make the mounts slaves");
   const UniqueFd target = open_file(rootfs, O_PATH | O_DIRECTORY);
   mount_overlay(*options.overlay, target.get());
   mounted_ = true;
@@ -116,7 +135,7 @@ void ForeignTask::mount_root(const runtime::TaskOptions& options) {
 void ForeignTask::create(runtime::TaskOptions options) {
   id_ = options.id;
   own_network_ = runtime::find_namespace(options.spec, "network") != nullptr;
-  program_.emplace(runtime_, directory_, options.spec.linux.cgroups_path.find(':') != std::string::npos);
+  program_.emplace(runtime_, directory_, !options.spec.linux.cgroups_path.starts_with('/'));
   mount_root(options);
   const std::string rootfs = options.overlay ? directory_ + "/rootfs" : options.spec.root.path;
   const UniqueFd root = open_file(rootfs, O_RDONLY | O_DIRECTORY);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/health.h"
 #include "engine/restart_policy.h"
 #include "engine/signal_names.h"
 #include "runtime/capabilities.h"
@@ -427,6 +428,7 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
   check_ports(host);
   check_log_config(host, options);
   check_runtime(host, options);
+  check_health_action(host, config);
   check_restart_policy(host.restart_policy.name, host.restart_policy.maximum_retries);
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.auto_remove && host.restart_policy.name != "no") {

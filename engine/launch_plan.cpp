@@ -9,6 +9,7 @@
 #include "engine/base/path.h"
 #include "engine/base/sys.h"
 #include "engine/container_view.h"
+#include "engine/health.h"
 #include "engine/resource_plan.h"
 #include "runtime/capabilities.h"
 #include "runtime/seccomp.h"
@@ -341,6 +342,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   shim.log = plan_log(record, directory);
   shim.exit_file = directory + "/exit";
   shim.shims_cgroup = input.shims_cgroup;
+  shim.health = plan_health(record, *input.options);
 }
 
 }  // namespace

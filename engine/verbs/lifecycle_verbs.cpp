@@ -5,6 +5,7 @@
 #include "engine/create_check.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
+#include "engine/health.h"
 #include "engine/lifecycle.h"
 #include "engine/signal_names.h"
 
@@ -44,6 +45,33 @@ bool cancels_policy(const Container& container, int signal) {
 
 }  // namespace
 
+awaitable<void> stop_container(EngineState& state, ContainerPtr container, StopOptions options) {
+  const int signal = stop_signal(*container, options);
+  check_allowed(Verb::stop, container->state, container->id(), container->name());
+  co_await cancel_restart(state, container);
+  if (!is_alive(container->state)) co_return;
+  co_await stop_now(state, container, signal, stop_timeout(*container, options));
+  if (!container->removed) publish(state, *container, "stop");
+}
+
+awaitable<void> restart_container(EngineState& state, ContainerPtr container, StopOptions options) {
+  const int signal = stop_signal(*container, options);
+  check_allowed(Verb::restart, container->state, container->id(), container->name());
+  co_await cancel_restart(state, container);
+  if (is_alive(container->state)) {
+    const bool auto_remove = std::exchange(container->record.host_config.auto_remove, false);
+    co_await stop_now(state, container, signal, stop_timeout(*container, options));
+    container->record.host_config.auto_remove = auto_remove;
+    publish(state, *container, "stop");
+  }
+  co_await wait_exit_handled(container);
+  container->restart_cancelled = false;
+  container->record.stopped_by_user = false;
+  container->record.restart_count = 0;
+  co_await launch(state, container);
+  publish(state, *container, "restart");
+}
+
 awaitable<void> Engine::start(std::string id) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
@@ -60,34 +88,17 @@ awaitable<void> Engine::start(std::string id) {
 awaitable<void> Engine::stop(std::string id, StopOptions options) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
-  const int signal = stop_signal(*container, options);
+  stop_signal(*container, options);  // refuses a bad one at once
   const Turn turn = co_await container->turns.take();
-  check_allowed(Verb::stop, container->state, container->id(), container->name());
-  co_await cancel_restart(state, container);
-  if (!is_alive(container->state)) co_return;
-  co_await stop_now(state, container, signal, stop_timeout(*container, options));
-  if (!container->removed) publish(state, *container, "stop");
+  co_await stop_container(state, container, std::move(options));
 }
 
 awaitable<void> Engine::restart(std::string id, StopOptions options) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
-  const int signal = stop_signal(*container, options);
+  stop_signal(*container, options);
   const Turn turn = co_await container->turns.take();
-  check_allowed(Verb::restart, container->state, container->id(), container->name());
-  co_await cancel_restart(state, container);
-  if (is_alive(container->state)) {
-    const bool auto_remove = std::exchange(container->record.host_config.auto_remove, false);
-    co_await stop_now(state, container, signal, stop_timeout(*container, options));
-    container->record.host_config.auto_remove = auto_remove;
-    publish(state, *container, "stop");
-  }
-  co_await wait_exit_handled(container);
-  container->restart_cancelled = false;
-  container->record.stopped_by_user = false;
-  container->record.restart_count = 0;
-  co_await launch(state, container);
-  publish(state, *container, "restart");
+  co_await restart_container(state, container, std::move(options));
 }
 
 awaitable<void> Engine::kill(std::string id, std::string signal_name) {
@@ -120,6 +131,7 @@ awaitable<void> Engine::pause(std::string id) {
   co_await blocking(state.disk_pool, [&] { shim->pause(); });
   if (container->state != ContainerState::running) co_return;  // it was killed meanwhile
   set_state(*container, ContainerState::paused);
+  suspend_health(*container);
   co_await save_record(state, container);
   publish(state, *container, "pause");
 }

@@ -152,7 +152,7 @@ awaitable<void> handle_probe(EngineState& state, ContainerPtr container, runtime
   health->log.push_back(make_entry(event.health->log.back()));
   if (health->log.size() > runtime::max_health_log) health->log.erase(health->log.begin());
   co_await announce_status(state, container, before);
-  if (event.health->failing_streak == retries_of(container->record)) act_if_failed(state, container);
+  if (event.health->failing_streak >= retries_of(container->record)) act_if_failed(state, container);
 }
 
 awaitable<void> adopt_health(EngineState& state, ContainerPtr container, runtime::HealthReport report) {

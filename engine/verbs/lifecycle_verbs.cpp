@@ -111,7 +111,8 @@ awaitable<void> Engine::kill(std::string id, std::string signal_name) {
     co_return;
   }
   check_allowed(Verb::kill, container->state, container->id(), container->name());
-  if (cancels_policy(*container, signal)) {
+  const bool cancels = cancels_policy(*container, signal);
+  if (cancels) {
     container->restart_cancelled = true;
     container->record.stopped_by_user = true;
   }
@@ -119,7 +120,16 @@ awaitable<void> Engine::kill(std::string id, std::string signal_name) {
     throw Error(ErrorKind::conflict, concat("container ", container->id(), " is not running"));
   }
   publish(state, *container, "kill", {{"signal", std::to_string(signal)}});
-  if (signal == SIGKILL) co_await kill_now(state, container);
+  if (signal == SIGKILL) co_return co_await kill_now(state, container);
+  // As in Docker: what is told to end must be able to hear it.
+  const std::shared_ptr<runtime::ShimClient> shim = container->shim;
+  if (cancels && shim && container->state == ContainerState::paused) {
+    co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+    if (container->state != ContainerState::paused) co_return;
+    set_state(*container, ContainerState::running);
+    co_await save_record(state, container);
+    publish(state, *container, "unpause");
+  }
 }
 
 awaitable<void> Engine::pause(std::string id) {

@@ -162,7 +162,9 @@ void Monitor::container_ended(ExitStatus status, bool core_dumped) {
 }
 
 void Monitor::on_drained() {
-  if (state_ == State::exited) announce_exit();
+  if (state_ != State::exited) return;
+  if (log_) log_->close();
+  announce_exit();
 }
 
 /// Record, event, and only then what takes time: whoever waits for the container need not wait for the kernel or disk.
@@ -341,7 +343,7 @@ void Monitor::on_exec_over(const ExecSession& session) {
 void Monitor::on_probe_started(const std::string& exec_id) {
   ShimEvent event = make_event("probe_start");
   event.exec_id = exec_id;
-  server_.publish(std::move(event));
+  server_.publish_if_read(std::move(event));
 }
 
 void Monitor::on_probe_ended(const std::string& exec_id, int exit_code, const runtime::HealthReport& report) {
@@ -350,7 +352,7 @@ void Monitor::on_probe_ended(const std::string& exec_id, int exit_code, const ru
   event.exit_code = exit_code;
   event.health = runtime::HealthReport{.status = report.status, .failing_streak = report.failing_streak, .log = {}};
   if (!report.log.empty()) event.health->log.push_back(report.log.back());
-  server_.publish(std::move(event));
+  server_.publish_if_read(std::move(event));
 }
 
 void Monitor::on_unhealthy() {

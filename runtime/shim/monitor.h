@@ -15,7 +15,7 @@
 #include "runtime/shim/event_loop.h"
 #include "runtime/shim/exec_session.h"
 #include "runtime/shim/health_check.h"
-#include "runtime/shim/log_writer.h"
+#include "runtime/shim/log_sink.h"
 #include "runtime/shim/stream_hub.h"
 #include "runtime/shim_protocol.h"
 #include "runtime/spec.h"
@@ -108,7 +108,7 @@ class Monitor final : private EngineServer::Handler,
   std::optional<runtime::Seccomp> seccomp_;  ///< a custom profile, for execs
   std::optional<runtime::Cgroup> cgroup_;
   std::unique_ptr<OomHandler> oom_;
-  std::optional<LogWriter> log_;
+  std::unique_ptr<LogSink> log_;
   std::unique_ptr<StreamHub> hub_;
   runtime::Task task_;
   std::exception_ptr create_error_;

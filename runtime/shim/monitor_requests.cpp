@@ -111,7 +111,9 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   trace.mark("shim.read");
   try {
     if (config_.rootfs && !config_.rootfs->work.empty()) remove_tree(config_.rootfs->work + "/work/incompat");
-    log_.emplace(config_.log);
+    log_ = open_log(loop_, config_.log, [this] {
+      if (hub_) hub_->on_log_room();
+    });
     if (!options.spec.linux.cgroups_path.empty()) {
       cgroup_ = runtime::Cgroup::create(options.spec.linux.cgroups_path);
       options.cgroup = &*cgroup_;

@@ -64,6 +64,8 @@ constexpr Flag flags[] = {
     {"group-add", 0, list, "list", "Add supplementary groups"},
     {"health-cmd", 0, single, "string", "Command that checks the container's health"},
     {"health-interval", 0, single, "duration", "Time between two checks", check_duration},
+    {"health-on-failure", 0, single, "string",
+     "What happens to an unhealthy container (\"none\", \"kill\", \"restart\", \"stop\")"},
     {"health-retries", 0, single, "int", "Failures in a row that mean unhealthy", check_int},
     {"health-start-interval", 0, single, "duration", "Time between two checks while starting", check_duration},
     {"health-start-period", 0, single, "duration", "Time in which failures do not count", check_duration},
@@ -383,6 +385,7 @@ void set_host(const Arguments& arguments, api::HostConfig& host) {
   if (host.log_config.type == "none" && !host.log_config.config.empty()) {
     throw invalid_option("invalid logging opts for driver none");
   }
+  host.health_on_failure = arguments.text("health-on-failure");
   host.restart_policy = parse_restart_policy(arguments.text("restart", "no"));
   host.auto_remove = arguments.enabled("rm");
   const std::string& policy = host.restart_policy.name;

@@ -61,25 +61,29 @@ struct ContainerRecord {
   int pid = 0;
   std::int64_t restart_count = 0;
   bool stopped_by_user = false;
+  std::optional<runtime::ExitRecord> last_exit;  ///< as the shim told it; nothing before the first exit
+  std::optional<api::Health> health;             ///< with probes, from the first start on
   std::string boot_id;  ///< of the host when it was started: the pid means nothing after a reboot
   std::vector<EndpointRecord> endpoints;
   std::map<std::string, std::vector<api::PortBinding>> ports;  ///< "80/tcp" -> bound addresses, while running
 
   static constexpr auto json_fields() {
-    return std::tuple(
-        field("id", &ContainerRecord::id), field("name", &ContainerRecord::name),
-        field("created", &ContainerRecord::created), field("image_id", &ContainerRecord::image_id),
-        field("chain_id", &ContainerRecord::chain_id), field("path", &ContainerRecord::path),
-        field("args", &ContainerRecord::args), field("config", &ContainerRecord::config),
-        field("host_config", &ContainerRecord::host_config),
-        field("endpoint_settings", &ContainerRecord::endpoint_settings),
-        field("volume_names", &ContainerRecord::volume_names), field("state", &ContainerRecord::state),
-        field("exit_code", &ContainerRecord::exit_code), field("error", &ContainerRecord::error),
-        field("oom_killed", &ContainerRecord::oom_killed), field("started_at", &ContainerRecord::started_at),
-        field("finished_at", &ContainerRecord::finished_at), field("pid", &ContainerRecord::pid),
-        field("restart_count", &ContainerRecord::restart_count),
-        field("stopped_by_user", &ContainerRecord::stopped_by_user), field("boot_id", &ContainerRecord::boot_id),
-        field("endpoints", &ContainerRecord::endpoints), field("ports", &ContainerRecord::ports));
+    return std::tuple(field("id", &ContainerRecord::id), field("name", &ContainerRecord::name),
+                      field("created", &ContainerRecord::created), field("image_id", &ContainerRecord::image_id),
+                      field("chain_id", &ContainerRecord::chain_id), field("path", &ContainerRecord::path),
+                      field("args", &ContainerRecord::args), field("config", &ContainerRecord::config),
+                      field("host_config", &ContainerRecord::host_config),
+                      field("endpoint_settings", &ContainerRecord::endpoint_settings),
+                      field("volume_names", &ContainerRecord::volume_names), field("state", &ContainerRecord::state),
+                      field("exit_code", &ContainerRecord::exit_code), field("error", &ContainerRecord::error),
+                      field("oom_killed", &ContainerRecord::oom_killed),
+                      field("started_at", &ContainerRecord::started_at),
+                      field("finished_at", &ContainerRecord::finished_at), field("pid", &ContainerRecord::pid),
+                      field("restart_count", &ContainerRecord::restart_count),
+                      field("stopped_by_user", &ContainerRecord::stopped_by_user),
+                      field_omit_empty("last_exit", &ContainerRecord::last_exit),
+                      field_omit_empty("health", &ContainerRecord::health), field("boot_id", &ContainerRecord::boot_id),
+                      field("endpoints", &ContainerRecord::endpoints), field("ports", &ContainerRecord::ports));
   }
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/health.h"
+
 namespace mydocker::engine {
 namespace {
 
@@ -72,6 +74,7 @@ api::ContainerState make_state(const Container& container) {
   out.error = record.error;
   out.started_at = from_unix_nanoseconds(record.started_at);
   out.finished_at = from_unix_nanoseconds(record.finished_at);
+  out.health = record.health;
   return out;
 }
 
@@ -125,8 +128,10 @@ std::string make_status_text(const Container& container, Timestamp time) {
   const ContainerRecord& record = container.record;
   const auto since = [&](std::int64_t instant) { return human_duration(time - from_unix_nanoseconds(instant)); };
   switch (container.state) {
-    case ContainerState::running:
-      return "Up " + since(record.started_at);
+    case ContainerState::running: {
+      const std::string health = health_text(container);
+      return concat("Up ", since(record.started_at), health.empty() ? "" : concat(" (", health, ")"));
+    }
     case ContainerState::paused:
       return concat("Up ", since(record.started_at), " (Paused)");
     case ContainerState::restarting:

@@ -6,6 +6,8 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/health.h"
+#include "engine/log_plan.h"
 #include "engine/restart_policy.h"
 #include "engine/signal_names.h"
 #include "runtime/capabilities.h"
@@ -277,29 +279,6 @@ void check_ports(api::HostConfig& host) {
   host.port_bindings = std::move(normalized);
 }
 
-void check_log_config(api::HostConfig& host, const Options& options) {
-  api::LogConfig& log = host.log_config;
-  if (log.type.empty()) {
-    log.type = options.log_driver;
-    for (const auto& [key, value] : options.log_options) log.config.emplace(key, value);
-  }
-  if (log.type == "local" || log.type == "syslog" || log.type == "journald") {
-    throw Error(ErrorKind::not_implemented, concat("the log driver ", log.type, " is not implemented yet"));
-  }
-  if (log.type != "json-file" && log.type != "none") {
-    invalid(concat("logger: no log driver named '", log.type, "' is registered"));
-  }
-  if (log.type == "none") return;
-  static const std::set<std::string> built = {"max-size", "max-file", "labels", "env"};
-  static const std::set<std::string> known = {"compress", "labels-regex", "env-regex",
-                                              "tag",      "mode",         "max-buffer-size"};
-  for (const auto& [key, value] : log.config) {
-    if (built.contains(key) || (key == "compress" && value == "false")) continue;
-    if (!known.contains(key)) invalid(concat("unknown log opt '", key, "' for ", log.type, " log driver"));
-    throw Error(ErrorKind::not_implemented, concat("the log option ", key, " is not implemented yet"));
-  }
-}
-
 void check_cgroup_parent(const api::HostConfig& host, const Options& options) {
   if (host.cgroup_parent.empty() || options.cgroup_driver != "systemd") return;
   if (!runtime::is_slice_name(host.cgroup_parent)) {
@@ -430,9 +409,10 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
   check_namespaces(host, config, facts);
   check_security(host);
   check_ports(host);
-  check_log_config(host, options);
+  check_log_config(host.log_config, options);
   check_runtime(host, options);
   check_cgroup_parent(host, options);
+  check_health_action(host, config);
   check_restart_policy(host.restart_policy.name, host.restart_policy.maximum_retries);
   if (host.restart_policy.name.empty()) host.restart_policy.name = "no";
   if (host.auto_remove && host.restart_policy.name != "no") {

@@ -10,6 +10,8 @@
 #include "engine/base/path.h"
 #include "engine/base/sys.h"
 #include "engine/container_view.h"
+#include "engine/health.h"
+#include "engine/log_plan.h"
 #include "engine/resource_plan.h"
 #include "runtime/capabilities.h"
 #include "runtime/seccomp.h"
@@ -272,59 +274,6 @@ void plan_seccomp(const LaunchInput& input, const std::vector<std::string>& capa
   }
 }
 
-std::int64_t parse_size(const std::string& text, std::string_view option) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  std::string unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  if (error != std::errc{} || value < -1) invalid(concat("invalid value \"", text, "\" for log opt ", option));
-  std::transform(unit.begin(), unit.end(), unit.begin(),
-                 [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  if (unit.empty() || unit == "b") return value;
-  if (unit == "k" || unit == "kb" || unit == "kib") return value << 10;
-  if (unit == "m" || unit == "mb" || unit == "mib") return value << 20;
-  if (unit == "g" || unit == "gb" || unit == "gib") return value << 30;
-  invalid(concat("invalid value \"", text, "\" for log opt ", option));
-}
-
-runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& directory) {
-  const api::LogConfig& wanted = record.host_config.log_config;
-  runtime::LogOptions log;
-  log.driver = wanted.type == "none" ? "none" : "json-file";
-  log.path = concat(directory, "/", record.id, "-json.log");
-  if (const auto found = wanted.config.find("max-size"); found != wanted.config.end()) {
-    log.max_size_bytes = parse_size(found->second, "max-size");
-  }
-  if (const auto found = wanted.config.find("max-file"); found != wanted.config.end()) {
-    log.max_files = std::max<std::int64_t>(1, parse_size(found->second, "max-file"));
-  }
-  if (const auto found = wanted.config.find("compress"); found != wanted.config.end()) {
-    log.compress = found->second == "true";
-  }
-  const auto each_name = [](const std::string& list, const auto& use) {
-    std::size_t begin = 0;
-    while (begin < list.size()) {
-      const std::size_t end = std::min(list.find(',', begin), list.size());
-      use(list.substr(begin, end - begin));
-      begin = end + 1;
-    }
-  };
-  if (const auto found = wanted.config.find("labels"); found != wanted.config.end()) {
-    each_name(found->second, [&](const std::string& name) {
-      if (const auto label = record.config.labels.find(name); label != record.config.labels.end()) {
-        log.attributes[name] = label->second;
-      }
-    });
-  }
-  if (const auto found = wanted.config.find("env"); found != wanted.config.end()) {
-    each_name(found->second, [&](const std::string& name) {
-      for (const std::string& entry : record.config.env.value_or(api::StringList{})) {
-        if (entry.starts_with(name + "=")) log.attributes[name] = entry.substr(name.size() + 1);
-      }
-    });
-  }
-  return log;
-}
-
 /// nullopt: our own. A name that was in the configuration when the container was made may be gone by now.
 std::optional<runtime::ForeignRuntime> plan_foreign_runtime(const api::HostConfig& host, const Options& options) {
   const auto found = options.runtimes.find(host.runtime);
@@ -366,6 +315,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   shim.exit_file = directory + "/exit";
   shim.shims_cgroup = input.shims_cgroup;
   shim.foreign_runtime = plan_foreign_runtime(record.host_config, *input.options);
+  shim.health = plan_health(record, *input.options);
 }
 
 }  // namespace

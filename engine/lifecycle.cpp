@@ -10,6 +10,7 @@
 #include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "engine/exec_sessions.h"
+#include "engine/health.h"
 #include "engine/launcher.h"
 #include "engine/restart_policy.h"
 
@@ -62,6 +63,7 @@ void record_started(EngineState& state, Container& container, const Launched& la
   container.start_failed = false;
   container.exit_handled = false;
   container.oom_announced = false;
+  begin_health(container);
   set_state(container, ContainerState::running);
 }
 
@@ -202,10 +204,12 @@ awaitable<void> launch(EngineState& state, ContainerPtr container) {
 
 awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit) {
   ContainerRecord& record = container->record;
+  record.last_exit = exit;
   record.exit_code = exit.exit_code;
   record.oom_killed = exit.oom_killed;
   record.finished_at = exit.finished_at_ns;
   record.pid = 0;
+  suspend_health(*container);
   container->shim.reset();
   const bool restarts =
       !container->restart_cancelled && !state.stopping && should_restart_after_exit(exit_facts(*container));
@@ -264,6 +268,12 @@ awaitable<void> handle_event(EngineState& state, ContainerPtr container, const r
     co_await handle_exit(state, container, *event.exit);
   } else if (event.type == "exec_exit") {
     finish_exec(state, *container, event.exec_id, event.exit_code);
+  } else if (event.type == "probe_start") {
+    handle_probe_start(state, *container, event.exec_id);
+  } else if (event.type == "probe") {
+    co_await handle_probe(state, container, event);
+  } else if (event.type == "snapshot" && event.snapshot && event.snapshot->health) {
+    co_await adopt_health(state, container, *event.snapshot->health);
   } else if (event.type == "oom") {
     container->record.oom_killed = true;
     container->oom_announced = true;

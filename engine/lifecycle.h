@@ -20,6 +20,9 @@ awaitable<void> handle_lost_exit(EngineState& state, ContainerPtr container);
 
 /// Signal, grace period, SIGKILL; returns when the exit's bookkeeping is done. `timeout` < 0 waits for ever.
 awaitable<void> stop_now(EngineState& state, ContainerPtr container, int signal, int timeout_seconds);
+/// The verbs stop and restart with their events, for who holds the turn. A stop cancels the restart policy.
+awaitable<void> stop_container(EngineState& state, ContainerPtr container, StopOptions options);
+awaitable<void> restart_container(EngineState& state, ContainerPtr container, StopOptions options);
 /// SIGKILL, and waits for the bookkeeping.
 awaitable<void> kill_now(EngineState& state, ContainerPtr container);
 /// Returns when an exit that has begun is completely handled.

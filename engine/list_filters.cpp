@@ -151,7 +151,10 @@ bool ContainerFilter::accepts_key(const std::string& key, const Values& values, 
                          [&](const auto& p) { return covers_port(v, p.first); });
     });
   }
-  if (key == "health") return any_of(values, [](const std::string& v) { return v == "none"; });
+  if (key == "health") {
+    const std::string status = record.health ? record.health->status : "none";
+    return any_of(values, [&](const std::string& v) { return v == status; });
+  }
   if (key == "is-task") return any_of(values, [](const std::string& v) { return v == "0" || v == "false"; });
   return true;  // isolation: the only one there is
 }

@@ -14,7 +14,9 @@
 
 #include "engine/base/error.h"
 #include "engine/base/sys.h"
+#include "runtime/log_compact.h"
 #include "runtime/log_format.h"
+#include "runtime/log_gzip.h"
 
 namespace mydocker::engine {
 namespace {
@@ -33,6 +35,8 @@ struct LogFile {
   UniqueFd fd;
   ino_t inode = 0;
   std::int64_t size_bytes = 0;  ///< when it was opened
+  bool compressed = false;      ///< size_bytes means nothing yet
+  std::string path;
 
   std::int64_t current_size() const {
     struct stat status{};
@@ -41,12 +45,26 @@ struct LogFile {
   }
 };
 
-std::optional<LogFile> find_log_file(const std::string& path) {
-  LogFile file{.fd = find_at(AT_FDCWD, path, O_RDONLY)};
+/// Unpacks a compressed file.
+void make_plain(LogFile& file) {
+  if (!file.compressed) return;
+  file.fd = runtime::gunzip_log(file.fd.get(), file.path.substr(0, file.path.find_last_of('/') + 1));
+  file.compressed = false;
+  file.size_bytes = file.current_size();
+}
+
+std::optional<LogFile> find_log_file(const std::string& log, std::int64_t index) {
+  LogFile file;
+  file.path = runtime::make_log_path(log, index);
+  file.fd = find_at(AT_FDCWD, file.path, O_RDONLY);
+  if (!file.fd && index > 0) {
+    file.fd = find_at(AT_FDCWD, runtime::make_compressed_log_path(log, index), O_RDONLY);
+    file.compressed = static_cast<bool>(file.fd);
+  }
   if (!file.fd) return std::nullopt;
   struct stat status{};
-  if (::fstat(file.fd.get(), &status) != 0) throw sys_error("fstat ", path);
-  file.inode = status.st_ino;
+  if (::fstat(file.fd.get(), &status) != 0) throw sys_error("fstat ", file.path);
+  file.inode = file.compressed ? runtime::read_gzip_origin(file.fd.get()).value_or(status.st_ino) : status.st_ino;
   file.size_bytes = status.st_size;
   return file;
 }
@@ -57,7 +75,7 @@ std::deque<LogFile> open_files_after(const std::string& path, ino_t after) {
   for (int attempt = 0; attempt < 50; ++attempt) {
     files.clear();
     for (std::int64_t index = 0; index < most_files; ++index) {
-      std::optional<LogFile> file = find_log_file(runtime::make_log_path(path, index));
+      std::optional<LogFile> file = find_log_file(path, index);
       if (!file && index == 0) continue;  // between a rename and the birth of the next file
       if (!file || file->inode == after) break;
       if (files.empty() || files.front().inode != file->inode) files.push_front(std::move(*file));
@@ -82,7 +100,7 @@ struct Found {
 };
 
 /// The first whole record that begins at or behind `offset` (behind a line end, unless `offset` is 0) and before `end`.
-std::optional<Found> find_record(const LogFile& file, std::int64_t offset, std::int64_t end) {
+std::optional<Found> find_record(const LogFile& file, std::int64_t offset, std::int64_t end, bool compact) {
   std::string text;
   std::size_t line = 0;
   bool at_line = offset == 0;
@@ -97,8 +115,9 @@ std::optional<Found> find_record(const LogFile& file, std::int64_t offset, std::
     at += static_cast<std::int64_t>(got);
     for (std::size_t stop = text.find('\n', std::max(line, size_before)); stop != std::string::npos;
          stop = text.find('\n', line)) {
-      const auto time = at_line ? runtime::parse_log_time(std::string_view(text).substr(line, stop - line))
-                                : std::optional<Timestamp>();
+      const std::string_view record = std::string_view(text).substr(line, stop - line);
+      std::optional<Timestamp> time;
+      if (at_line) time = compact ? runtime::parse_compact_time(record) : runtime::parse_log_time(record);
       if (time) return Found{.offset = begin + static_cast<std::int64_t>(line), .time = *time};
       at_line = true;
       line = stop + 1;
@@ -109,12 +128,12 @@ std::optional<Found> find_record(const LogFile& file, std::int64_t offset, std::
 }
 
 /// An offset at which a line begins, with every record at or after `since` behind it and few others.
-std::int64_t search_since(const LogFile& file, Timestamp since) {
+std::int64_t search_since(const LogFile& file, Timestamp since, bool compact) {
   std::int64_t low = 0;
   std::int64_t high = file.size_bytes;
   while (high - low > static_cast<std::int64_t>(block_bytes)) {
     const std::int64_t middle = low + (high - low) / 2;
-    const std::optional<Found> found = find_record(file, middle, high);
+    const std::optional<Found> found = find_record(file, middle, high, compact);
     if (found && found->time < since) {
       low = found->offset;
     } else {
@@ -122,6 +141,53 @@ std::int64_t search_since(const LogFile& file, Timestamp since) {
     }
   }
   return low;
+}
+
+/// Line ends in [begin, end), at most `most` of them; `begin` moves behind the last one counted.
+std::uint64_t count_lines(const LogFile& file, std::int64_t& begin, std::int64_t end, std::uint64_t most) {
+  std::array<char, block_bytes> block;
+  std::uint64_t found = 0;
+  for (std::int64_t at = begin; at < end && found < most;) {
+    const auto wanted = std::min<std::int64_t>(end - at, static_cast<std::int64_t>(block.size()));
+    const std::size_t got = read_at(file, at, block.data(), static_cast<std::size_t>(wanted));
+    if (got == 0) break;
+    const std::string_view text(block.data(), got);
+    for (std::size_t stop = text.find('\n'); stop != std::string_view::npos && found < most;
+         stop = text.find('\n', stop + 1)) {
+      ++found;
+      begin = at + static_cast<std::int64_t>(stop) + 1;
+    }
+    at += static_cast<std::int64_t>(got);
+  }
+  return found;
+}
+
+/// Where the last `tail` records of a file with an index begin. Otherwise nullopt, and `tail` is less by the file's
+/// records; `usable` is false when there is no index.
+std::optional<std::int64_t> find_tail_by_index(const LogFile& file, std::uint64_t& tail, bool& usable) {
+  const runtime::LogIndexReader index(file.path, file.inode);
+  std::size_t entries = index.size();
+  while (entries > 0 && index.at(entries - 1).offset > static_cast<std::uint64_t>(file.size_bytes)) --entries;
+  usable = entries > 0;
+  if (!usable) return std::nullopt;
+  const runtime::LogIndexEntry last = index.at(entries - 1);
+  auto offset = static_cast<std::int64_t>(last.offset);
+  const std::uint64_t records =
+      last.records + count_lines(file, offset, file.size_bytes, std::numeric_limits<std::uint64_t>::max());
+  if (records < tail) {
+    tail -= records;
+    return std::nullopt;
+  }
+  const std::uint64_t wanted = records - tail;
+  std::size_t low = 0;
+  for (std::size_t high = entries; high - low > 1;) {
+    const std::size_t middle = low + (high - low) / 2;
+    (index.at(middle).records <= wanted ? low : high) = middle;
+  }
+  const runtime::LogIndexEntry entry = index.at(low);
+  offset = static_cast<std::int64_t>(entry.offset);
+  if (wanted > entry.records) count_lines(file, offset, file.size_bytes, wanted - entry.records);
+  return offset;
 }
 
 }  // namespace
@@ -162,17 +228,27 @@ void LogReader::State::locate_since() {
   if (options.since == Timestamp{} || files.empty()) return;
   std::size_t index = files.size() - 1;
   for (; index > 0; --index) {
-    const std::optional<Found> first = find_record(files[index], 0, files[index].size_bytes);
+    make_plain(files[index]);
+    const std::optional<Found> first = find_record(files[index], 0, files[index].size_bytes, options.compact);
     if (first && first->time < options.since) break;
   }
-  start_at(index, search_since(files[index], options.since));
+  make_plain(files[index]);
+  start_at(index, search_since(files[index], options.since, options.compact));
 }
 
 void LogReader::State::begin_tail() {
-  tail_left = options.tail + 1;
   tail_file = files.size() - 1;
+  if (options.tail == 0) return start_at(tail_file, files[tail_file].size_bytes);
+  auto wanted = static_cast<std::uint64_t>(options.tail);
+  for (bool usable = options.compact; usable;) {
+    make_plain(files[tail_file]);
+    if (const auto offset = find_tail_by_index(files[tail_file], wanted, usable)) return start_at(tail_file, *offset);
+    if (usable && tail_file == 0) return start_at(0, 0);
+    if (usable) --tail_file;
+  }
+  make_plain(files[tail_file]);
+  tail_left = static_cast<std::int64_t>(wanted) + 1;
   tail_offset = files[tail_file].size_bytes;
-  if (options.tail == 0) start_at(tail_file, tail_offset);
 }
 
 /// One step backwards. The N-th last line begins behind the line end that is the (N+1)-th from the end, or with a file.
@@ -181,7 +257,8 @@ void LogReader::State::locate_tail() {
   for (std::size_t searched = 0; searched < count_bytes;) {
     if (tail_offset == 0) {
       if (tail_left <= 1 || tail_file == 0) return start_at(tail_file, 0);
-      tail_offset = files[--tail_file].size_bytes;
+      make_plain(files[--tail_file]);
+      tail_offset = files[tail_file].size_bytes;
       continue;
     }
     const std::int64_t begin = std::max<std::int64_t>(0, tail_offset - static_cast<std::int64_t>(block.size()));
@@ -198,7 +275,8 @@ void LogReader::State::locate_tail() {
 /// Makes one record what the client sees. false: it is later than `until`.
 bool LogReader::State::take_line(std::string_view line, std::string& out) {
   const std::optional<LogRecord> record =
-      runtime::parse_log_record(line, options.details ? LogDetails::keep : LogDetails::skip);
+      options.compact ? runtime::parse_compact_record(line)
+                      : runtime::parse_log_record(line, options.details ? LogDetails::keep : LogDetails::skip);
   if (!record || record->time < options.since) return true;
   if (options.until != Timestamp{} && record->time > options.until) return false;
   if (record->stream == StreamId::err ? !options.want_stderr : !options.want_stdout) return true;
@@ -217,6 +295,7 @@ bool LogReader::State::take_line(std::string_view line, std::string& out) {
 /// false: the file has no more for now.
 bool LogReader::State::read_block() {
   text.erase(0, std::exchange(text_used, 0));
+  make_plain(files.front());
   const LogFile& file = files.front();
   std::int64_t wanted = block_bytes;
   // Without follow the newest file ends where it ended at the beginning, however fast it grows.
@@ -302,6 +381,10 @@ LogReadState LogReader::read_some(std::string& out, std::size_t max_bytes) {
 }
 
 void LogReader::stop_following() noexcept { state_->following = false; }
+
+bool LogReader::may_block() const noexcept {
+  return std::any_of(state_->files.begin(), state_->files.end(), [](const LogFile& file) { return file.compressed; });
+}
 
 LogWatcher::Subscription& LogWatcher::Subscription::operator=(Subscription&& other) noexcept {
   std::swap(watcher_, other.watcher_);

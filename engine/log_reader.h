@@ -12,7 +12,8 @@
 #include "engine/base/time.h"
 #include "engine/base/unique_fd.h"
 
-/// Reads json-file logs back (format: runtime/log_format.h; semantics: WIRE 9).
+/// Reads the logs of the drivers json-file and local back (formats: runtime/log_format.h, runtime/log_compact.h;
+/// semantics: WIRE 9).
 namespace mydocker::engine {
 
 struct LogReadOptions {
@@ -21,6 +22,7 @@ struct LogReadOptions {
   bool follow = false;
   bool timestamps = false;
   bool details = false;
+  bool compact = false;    ///< the log is one of the driver local
   bool framed = true;      ///< one stdcopy frame a record; false (tty): the same bytes without frames
   std::int64_t tail = -1;  ///< the last N records of both streams; below 0: all
   Timestamp since{};       ///< inclusive; Timestamp{}: from the beginning
@@ -35,8 +37,10 @@ enum class LogReadState {
 
 /// One reading of one container's log, across rotation. A step reads a bounded number of bytes (256 KiB), so that the
 /// I/O thread may call it; finding the start costs a few reads for `since` (binary search) and reads from the end for
-/// `tail`, in bounded steps, too. Not thread-safe. The log may be written, rotated or deleted meanwhile. What the start
-/// was asked for includes everything that was written before the constructor returned.
+/// `tail`, in bounded steps, too. A compressed file is unpacked as a whole when it is needed: while may_block() says
+/// so, and in the constructor, a step may take as long as that. Not thread-safe. The log may be written, rotated or
+/// deleted meanwhile. What the start was asked for includes everything that was written before the constructor
+/// returned.
 class LogReader {
  public:
   /// `path` of the newest file. A log that does not exist is empty (follow waits for it).
@@ -48,6 +52,8 @@ class LogReader {
   /// Appends what is next, about `max_bytes` at most (a record more), to `out`. Throws Error{internal} when a file
   /// cannot be read.
   LogReadState read_some(std::string& out, std::size_t max_bytes = std::size_t{64} << 10);
+  /// A compressed file may have to be unpacked.
+  bool may_block() const noexcept;
   /// The container has ended (or was removed): read what is stored, then finish instead of waiting.
   void stop_following() noexcept;
 

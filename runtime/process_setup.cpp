@@ -14,6 +14,7 @@
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
 #include "runtime/capabilities.h"
+#include "runtime/interpreter.h"
 #include "runtime/rights.h"
 
 namespace mydocker::runtime {
@@ -67,8 +68,12 @@ int check_executable(const std::string& path) {
   const int code = errno_value == ENOENT                             ? exit_not_found
                    : errno_value == EACCES || errno_value == ENOEXEC ? exit_not_executable
                                                                      : exit_failed;
-  throw LaunchError(ErrorKind::invalid_argument, concat("exec ", program, ": ", lower_errno_text(errno_value)), code,
-                    errno_value);
+  std::string text = concat("exec ", program, ": ", lower_errno_text(errno_value));
+  if (errno_value == ENOENT) {  // the program was found before: what is missing is what it needs
+    const std::string interpreter = find_interpreter(program);
+    if (!interpreter.empty()) text += concat(" (its interpreter ", interpreter, " does not exist)");
+  }
+  throw LaunchError(ErrorKind::invalid_argument, text, code, errno_value);
 }
 
 /// Names the user's own error as the request's fault.

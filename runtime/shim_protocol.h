@@ -14,7 +14,9 @@
 #include "engine/base/json.h"
 #include "engine/base/mount.h"
 #include "engine/base/unique_fd.h"
+#include "runtime/health_report.h"
 #include "runtime/launch_error.h"
+#include "runtime/log_options.h"
 
 /// What engine and shim say to each other: SOCK_SEQPACKET, one JSON object a packet, descriptors by SCM_RIGHTS.
 ///
@@ -36,22 +38,6 @@ inline constexpr std::size_t max_inline_packet = std::size_t{64} << 10;
 inline constexpr std::size_t max_shim_message = std::size_t{16} << 20;
 /// One packet carries at most this many descriptors (man 7 unix, SCM_RIGHTS allows 253).
 inline constexpr std::size_t max_packet_fds = 200;
-
-/// Where the container's output is kept (WIRE 9).
-struct LogOptions {
-  std::string driver = "json-file";  ///< "json-file" or "none"
-  std::string path;                  ///< .../<id>-json.log; rotated files are path.1 (newest) ... path.N
-  std::int64_t max_size_bytes = std::int64_t{20} << 20;  ///< 0 or less: never rotated
-  std::int64_t max_files = 5;                            ///< counts the current one; 1 = truncated when full
-  bool compress = false;                                 ///< rotated files become path.N.gz
-  std::map<std::string, std::string> attributes;         ///< "attrs" of every record; left out when empty
-
-  static constexpr auto json_fields() {
-    return std::tuple(field("driver", &LogOptions::driver), field("path", &LogOptions::path),
-                      field("max_size_bytes", &LogOptions::max_size_bytes), field("max_files", &LogOptions::max_files),
-                      field("compress", &LogOptions::compress), field("attributes", &LogOptions::attributes));
-  }
-};
 
 /// Another OCI runtime that makes the container's processes: a program with runc's command line.
 struct ForeignRuntime {
@@ -82,6 +68,7 @@ struct ShimConfig {
   std::string exit_file;  ///< where the ExitRecord goes; its directory also holds backlogs of slow clients (unlinked)
   std::string shims_cgroup;  ///< the shim moves itself there, off the start path; empty: stays where it was born
   std::optional<ForeignRuntime> foreign_runtime;  ///< absent: the shim's own runtime library
+  std::optional<HealthOptions> health;
 
   static constexpr auto json_fields() {
     return std::tuple(
@@ -92,7 +79,19 @@ struct ShimConfig {
         field("tty", &ShimConfig::tty), field("console_height", &ShimConfig::console_height),
         field("console_width", &ShimConfig::console_width), field("log", &ShimConfig::log),
         field("exit_file", &ShimConfig::exit_file), field("shims_cgroup", &ShimConfig::shims_cgroup),
-        field("foreign_runtime", &ShimConfig::foreign_runtime));
+        field("foreign_runtime", &ShimConfig::foreign_runtime), field_omit_empty("health", &ShimConfig::health));
+  }
+};
+
+/// The memory cgroup when the OOM killer had been at work.
+struct OomFacts {
+  std::int64_t kills = 0;
+  std::int64_t limit_bytes = 0;  ///< 0: none of the container's own
+  std::int64_t peak_bytes = 0;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("kills", &OomFacts::kills), field("limit_bytes", &OomFacts::limit_bytes),
+                      field("peak_bytes", &OomFacts::peak_bytes));
   }
 };
 
@@ -104,12 +103,19 @@ struct ExitRecord {
   int pid = 0;
   std::int64_t started_at_ns = 0;   ///< nanoseconds since 1970
   std::int64_t finished_at_ns = 0;  ///< nanoseconds since 1970
+  bool core_dumped = false;
+  /// Who had sent the signal that ended it: "client" (an API call), "health" (HealthOnFailure), "oom", "kernel" (a
+  /// fault of its own: SIGSEGV, SIGSYS ...); "": nobody known, a process in or outside of the container.
+  std::string signal_source;
+  std::optional<OomFacts> oom;
 
   static constexpr auto json_fields() {
-    return std::tuple(field("exit_code", &ExitRecord::exit_code), field("signal", &ExitRecord::signal),
-                      field("oom_killed", &ExitRecord::oom_killed), field("pid", &ExitRecord::pid),
-                      field("started_at_ns", &ExitRecord::started_at_ns),
-                      field("finished_at_ns", &ExitRecord::finished_at_ns));
+    return std::tuple(
+        field("exit_code", &ExitRecord::exit_code), field("signal", &ExitRecord::signal),
+        field("oom_killed", &ExitRecord::oom_killed), field("pid", &ExitRecord::pid),
+        field("started_at_ns", &ExitRecord::started_at_ns), field("finished_at_ns", &ExitRecord::finished_at_ns),
+        field_omit_empty("core_dumped", &ExitRecord::core_dumped),
+        field_omit_empty("signal_source", &ExitRecord::signal_source), field_omit_empty("oom", &ExitRecord::oom));
   }
 };
 
@@ -196,13 +202,14 @@ struct ShimSnapshot {
   std::int64_t started_at_ns = 0;
   std::optional<ExitRecord> exit;
   std::vector<ExecSnapshot> execs;
+  std::optional<HealthReport> health;  ///< with probes only
 
   static constexpr auto json_fields() {
     return std::tuple(field("id", &ShimSnapshot::id), field("state", &ShimSnapshot::state),
                       field("shim_pid", &ShimSnapshot::shim_pid), field("pid", &ShimSnapshot::pid),
                       field("netns_path", &ShimSnapshot::netns_path),
                       field("started_at_ns", &ShimSnapshot::started_at_ns), field("exit", &ShimSnapshot::exit),
-                      field("execs", &ShimSnapshot::execs));
+                      field("execs", &ShimSnapshot::execs), field_omit_empty("health", &ShimSnapshot::health));
   }
 };
 
@@ -212,6 +219,8 @@ struct ShimSnapshot {
 ///   `finished`. exec_exit     exec_id, exit_code; sent before the session's client is closed; kept until acknowledged
 ///   and repeated
 ///                 to the next events connection. The client is closed upon the acknowledgement (or 2 s later).
+///   probe_start   exec_id: a probe of the container's health was started
+///   probe         exec_id, exit_code: it has ended; `health` is set, its log holds this probe alone
 ///   oom           the kernel killed a process of the container for its memory limit
 ///   detached      session_id (and exec_id) left by its detach keys; attach_closed follows
 ///   attach_closed session_id (and exec_id): the client's connection was closed
@@ -227,13 +236,15 @@ struct ShimEvent {
   std::int64_t time_ns = 0;
   std::optional<ExitRecord> exit;
   std::optional<ShimSnapshot> snapshot;
+  std::optional<HealthReport> health;
 
   static constexpr auto json_fields() {
     return std::tuple(field_omit_empty("sequence", &ShimEvent::sequence), field("event", &ShimEvent::type),
                       field_omit_empty("exec_id", &ShimEvent::exec_id),
                       field_omit_empty("session_id", &ShimEvent::session_id),
                       field_omit_empty("exit_code", &ShimEvent::exit_code), field("time_ns", &ShimEvent::time_ns),
-                      field_omit_empty("exit", &ShimEvent::exit), field_omit_empty("snapshot", &ShimEvent::snapshot));
+                      field_omit_empty("exit", &ShimEvent::exit), field_omit_empty("snapshot", &ShimEvent::snapshot),
+                      field_omit_empty("health", &ShimEvent::health));
   }
 };
 

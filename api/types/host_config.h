@@ -273,6 +273,7 @@ struct HostConfig : Resources {
   std::optional<StringList> masked_paths;
   std::optional<StringList> readonly_paths;
   std::optional<bool> init;
+  std::string health_on_failure;  ///< "", none, kill, restart, stop; an extension
 
   static constexpr auto json_fields() {
     using T = HostConfig;
@@ -296,7 +297,8 @@ struct HostConfig : Resources {
                    field("Runtime", &T::runtime), field("Isolation", &T::isolation)),
         Resources::json_fields(),
         std::tuple(field_omit_empty("Mounts", &T::mounts), field("MaskedPaths", &T::masked_paths),
-                   field("ReadonlyPaths", &T::readonly_paths), field_omit_empty("Init", &T::init)));
+                   field("ReadonlyPaths", &T::readonly_paths), field_omit_empty("Init", &T::init),
+                   field_omit_empty("HealthOnFailure", &T::health_on_failure)));
   }
 };
 

@@ -206,6 +206,27 @@ std::optional<nanoseconds> parse_go_duration(std::string_view text) {
   return nanoseconds(static_cast<std::int64_t>(std::llround(negative ? -total : total)));
 }
 
+std::string to_go_duration(nanoseconds duration) {
+  if (duration.count() == 0) return "0s";
+  const bool negative = duration.count() < 0;
+  const auto total =
+      negative ? 0 - static_cast<std::uint64_t>(duration.count()) : static_cast<std::uint64_t>(duration.count());
+  const auto with_fraction = [](std::uint64_t whole, std::uint64_t fraction, int digits) {
+    std::string text = std::to_string(fraction);
+    text.insert(0, static_cast<std::size_t>(digits) - text.size(), '0');
+    while (!text.empty() && text.back() == '0') text.pop_back();
+    return text.empty() ? std::to_string(whole) : concat(whole, '.', text);
+  };
+  std::string out = negative ? "-" : "";
+  if (total < 1'000) return concat(out, total, "ns");
+  if (total < 1'000'000) return concat(out, with_fraction(total / 1'000, total % 1'000, 3), "\xC2\xB5s");
+  if (total < nanos_per_second) return concat(out, with_fraction(total / 1'000'000, total % 1'000'000, 6), "ms");
+  const std::uint64_t seconds = total / nanos_per_second;
+  if (seconds >= 3600) out += concat(seconds / 3600, 'h');
+  if (seconds >= 60) out += concat(seconds / 60 % 60, 'm');
+  return concat(out, with_fraction(seconds % 60, total % nanos_per_second, 9), 's');
+}
+
 std::string human_duration(nanoseconds duration) {
   const double exact_seconds = static_cast<double>(duration.count()) / 1e9;
   const auto seconds = static_cast<std::int64_t>(exact_seconds);

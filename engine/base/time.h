@@ -24,6 +24,8 @@ std::optional<Timestamp> parse_rfc3339(std::string_view text);
 Timestamp parse_unix_timestamp(std::string_view text);
 /// Go durations: "1h15m30.5s", "300ms", "-1.5h", "0". nullopt when it is not one.
 std::optional<std::chrono::nanoseconds> parse_go_duration(std::string_view text);
+/// Go's Duration.String(): "1h15m30.5s", "1m0s", "1.5ms", "0s".
+std::string to_go_duration(std::chrono::nanoseconds duration);
 std::int64_t to_unix_seconds(Timestamp time);
 std::int64_t to_unix_nanoseconds(Timestamp time);
 Timestamp from_unix_nanoseconds(std::int64_t nanoseconds);

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/lifecycle.h"
+#include "engine/log_plan.h"
 #include "engine/log_reader.h"
 
 /// ContainerAttach (WIRE 5): the client's connection goes to the shim; no byte of a session passes the engine twice.
@@ -42,6 +43,8 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
   request.framed = !container->record.config.tty;
   request.detach_keys = parse_detach_keys(options.detach_keys);
   request.session_id = random_hex(8);
+  const std::string log_path =
+      options.logs ? readable_log_path(container->record, state.paths.container(container->id())) : "";
   HijackedClient client = co_await hijack(request.framed);
   request.pending_input = std::move(client.pending_input);
   publish(state, *container, "attach");
@@ -50,8 +53,8 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
     read.want_stdout = options.stdout_;
     read.want_stderr = options.stderr_;
     read.framed = request.framed;
-    const std::string path = state.paths.container(container->id()) + "/" + container->id() + "-json.log";
-    co_await blocking(state.disk_pool, [&] { replay_logs(path, read, client.socket.get()); });
+    read.compact = container->record.host_config.log_config.type == "local";
+    co_await blocking(state.disk_pool, [&] { replay_logs(log_path, read, client.socket.get()); });
   }
   if (!options.stream || container->removed) co_return;  // the connection closes
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;

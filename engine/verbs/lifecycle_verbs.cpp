@@ -5,6 +5,7 @@
 #include "engine/create_check.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
+#include "engine/health.h"
 #include "engine/lifecycle.h"
 #include "engine/signal_names.h"
 
@@ -44,24 +45,8 @@ bool cancels_policy(const Container& container, int signal) {
 
 }  // namespace
 
-awaitable<void> Engine::start(std::string id) {
-  EngineState& state = *state_;
-  const ContainerPtr container = state.containers.get(id);
-  const Turn turn = co_await container->turns.take();
-  check_allowed(Verb::start, container->state, container->id(), container->name());
-  co_await wait_exit_handled(container);
-  container->restart_cancelled = false;
-  container->backoff = std::chrono::milliseconds(0);
-  container->record.stopped_by_user = false;
-  container->record.restart_count = 0;
-  co_await launch(state, container);
-}
-
-awaitable<void> Engine::stop(std::string id, StopOptions options) {
-  EngineState& state = *state_;
-  const ContainerPtr container = state.containers.get(id);
+awaitable<void> stop_container(EngineState& state, ContainerPtr container, StopOptions options) {
   const int signal = stop_signal(*container, options);
-  const Turn turn = co_await container->turns.take();
   check_allowed(Verb::stop, container->state, container->id(), container->name());
   co_await cancel_restart(state, container);
   if (!is_alive(container->state)) co_return;
@@ -69,11 +54,8 @@ awaitable<void> Engine::stop(std::string id, StopOptions options) {
   if (!container->removed) publish(state, *container, "stop");
 }
 
-awaitable<void> Engine::restart(std::string id, StopOptions options) {
-  EngineState& state = *state_;
-  const ContainerPtr container = state.containers.get(id);
+awaitable<void> restart_container(EngineState& state, ContainerPtr container, StopOptions options) {
   const int signal = stop_signal(*container, options);
-  const Turn turn = co_await container->turns.take();
   check_allowed(Verb::restart, container->state, container->id(), container->name());
   co_await cancel_restart(state, container);
   if (is_alive(container->state)) {
@@ -90,6 +72,35 @@ awaitable<void> Engine::restart(std::string id, StopOptions options) {
   publish(state, *container, "restart");
 }
 
+awaitable<void> Engine::start(std::string id) {
+  EngineState& state = *state_;
+  const ContainerPtr container = state.containers.get(id);
+  const Turn turn = co_await container->turns.take();
+  check_allowed(Verb::start, container->state, container->id(), container->name());
+  co_await wait_exit_handled(container);
+  container->restart_cancelled = false;
+  container->backoff = std::chrono::milliseconds(0);
+  container->record.stopped_by_user = false;
+  container->record.restart_count = 0;
+  co_await launch(state, container);
+}
+
+awaitable<void> Engine::stop(std::string id, StopOptions options) {
+  EngineState& state = *state_;
+  const ContainerPtr container = state.containers.get(id);
+  stop_signal(*container, options);  // refuses a bad one at once
+  const Turn turn = co_await container->turns.take();
+  co_await stop_container(state, container, std::move(options));
+}
+
+awaitable<void> Engine::restart(std::string id, StopOptions options) {
+  EngineState& state = *state_;
+  const ContainerPtr container = state.containers.get(id);
+  stop_signal(*container, options);
+  const Turn turn = co_await container->turns.take();
+  co_await restart_container(state, container, std::move(options));
+}
+
 awaitable<void> Engine::kill(std::string id, std::string signal_name) {
   EngineState& state = *state_;
   const int signal = signal_name.empty() ? SIGKILL : parse_signal(signal_name);
@@ -100,7 +111,8 @@ awaitable<void> Engine::kill(std::string id, std::string signal_name) {
     co_return;
   }
   check_allowed(Verb::kill, container->state, container->id(), container->name());
-  if (cancels_policy(*container, signal)) {
+  const bool cancels = cancels_policy(*container, signal);
+  if (cancels) {
     container->restart_cancelled = true;
     container->record.stopped_by_user = true;
   }
@@ -108,7 +120,16 @@ awaitable<void> Engine::kill(std::string id, std::string signal_name) {
     throw Error(ErrorKind::conflict, concat("container ", container->id(), " is not running"));
   }
   publish(state, *container, "kill", {{"signal", std::to_string(signal)}});
-  if (signal == SIGKILL) co_await kill_now(state, container);
+  if (signal == SIGKILL) co_return co_await kill_now(state, container);
+  // As in Docker: what is told to end must be able to hear it.
+  const std::shared_ptr<runtime::ShimClient> shim = container->shim;
+  if (cancels && shim && container->state == ContainerState::paused) {
+    co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+    if (container->state != ContainerState::paused) co_return;
+    set_state(*container, ContainerState::running);
+    co_await save_record(state, container);
+    publish(state, *container, "unpause");
+  }
 }
 
 awaitable<void> Engine::pause(std::string id) {
@@ -120,6 +141,7 @@ awaitable<void> Engine::pause(std::string id) {
   co_await blocking(state.disk_pool, [&] { shim->pause(); });
   if (container->state != ContainerState::running) co_return;  // it was killed meanwhile
   set_state(*container, ContainerState::paused);
+  suspend_health(*container);
   co_await save_record(state, container);
   publish(state, *container, "pause");
 }

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/lifecycle.h"
+#include "engine/log_plan.h"
 #include "engine/log_reader.h"
 
 /// ContainerLogs (WIRE 9).
@@ -22,8 +23,13 @@ class LogBytes : public ByteStream {
         follows_(options.follow),
         exits_before_(container_->exits),
         until_(options.until) {
+    pool_ = &state.disk_pool;
     if (follows_) subscription_ = state.log_watcher.subscribe(path, [this] { on_growth(); });
-    reader_.emplace(path, options);
+  }
+
+  /// Before the first next().
+  awaitable<void> open(std::string path, LogReadOptions options) {
+    co_await blocking(*pool_, [&] { reader_.emplace(std::move(path), options); });
   }
 
   awaitable<std::optional<std::string>> next() override {
@@ -32,7 +38,12 @@ class LogBytes : public ByteStream {
       if (follows_ && has_ended()) reader_->stop_following();
       const std::uint64_t growth = growth_;
       std::string out;
-      const LogReadState status = reader_->read_some(out);
+      LogReadState status = LogReadState::more;
+      if (reader_->may_block()) {
+        status = co_await blocking(*pool_, [&] { return reader_->read_some(out); });
+      } else {
+        status = reader_->read_some(out);
+      }
       if (!out.empty()) co_return out;
       if (status == LogReadState::finished) co_return std::nullopt;
       if (status == LogReadState::waiting && growth == growth_) co_await wait_for_more();
@@ -61,6 +72,7 @@ class LogBytes : public ByteStream {
     }
   }
 
+  asio::thread_pool* pool_ = nullptr;
   ContainerPtr container_;
   bool follows_;
   std::uint64_t exits_before_;
@@ -79,9 +91,7 @@ awaitable<LogStream> Engine::logs(std::string id, LogsOptions options) {
     throw Error(ErrorKind::invalid_argument, "must specify at least one of 'stdout' or 'stderr'");
   }
   check_allowed(Verb::logs, container->state, container->id(), container->name());
-  if (container->record.host_config.log_config.type == "none") {
-    throw Error(ErrorKind::not_implemented, "configured logging driver does not support reading");
-  }
+  const std::string path = readable_log_path(container->record, state.paths.container(container->id()));
   LogReadOptions read;
   read.want_stdout = options.stdout_;
   read.want_stderr = options.stderr_;
@@ -89,13 +99,15 @@ awaitable<LogStream> Engine::logs(std::string id, LogsOptions options) {
   read.timestamps = options.timestamps;
   read.details = options.details;
   read.framed = !container->record.config.tty;
+  read.compact = container->record.host_config.log_config.type == "local";
   read.tail = parse_tail(options.tail);
   read.since = parse_unix_timestamp(options.since);
   read.until = parse_unix_timestamp(options.until);
-  const std::string path = state.paths.container(container->id()) + "/" + container->id() + "-json.log";
   LogStream stream;
   stream.framed = read.framed;
-  stream.bytes = std::make_unique<LogBytes>(state, container, path, read);
+  auto bytes = std::make_unique<LogBytes>(state, container, path, read);
+  co_await bytes->open(path, read);
+  stream.bytes = std::move(bytes);
   co_return stream;
 }
 

@@ -17,6 +17,7 @@ using runtime::ShimEvent;
 
 constexpr std::size_t max_connections = 16;
 constexpr std::size_t max_queued_events = 1024;
+constexpr std::size_t max_queued_before_skipping = 128;
 constexpr std::chrono::milliseconds accept_rest(1000);
 
 bool is_own_peer(int socket) {
@@ -74,6 +75,8 @@ class EngineServer::Connection final : public FdHandler {
     flush();
   }
 
+  bool lags() const { return queue_.size() >= max_queued_before_skipping; }
+
   void on_ready(std::uint32_t events) override {
     if ((events & EPOLLOUT) != 0) flush();
     if (!closed() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) server_.receive(*this);
@@ -116,6 +119,13 @@ void EngineServer::publish(ShimEvent event) {
   if (event.time_ns == 0) event.time_ns = to_unix_nanoseconds(now());
   for (const auto& connection : connections_) {
     if (connection->role() == Connection::Role::events) connection->send_event(event);
+  }
+}
+
+void EngineServer::publish_if_read(ShimEvent event) {
+  event.time_ns = to_unix_nanoseconds(now());
+  for (const auto& connection : connections_) {
+    if (connection->role() == Connection::Role::events && !connection->lags()) connection->send_event(event);
   }
 }
 

@@ -45,6 +45,8 @@ class EngineServer final : private FdHandler {
   void add_connection(UniqueFd socket);
   /// To every events connection; for whoever listens now.
   void publish(runtime::ShimEvent event);
+  /// To those listeners that keep up: for what a later event says again.
+  void publish_if_read(runtime::ShimEvent event);
   /// As publish, but kept and repeated to later events connections until one acknowledges it. Gives its sequence.
   std::uint64_t publish_until_acknowledged(runtime::ShimEvent event);
   /// As publish, but also for every events connection to come.

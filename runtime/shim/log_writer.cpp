@@ -9,40 +9,54 @@
 #include "engine/base/failpoint.h"
 #include "engine/base/log.h"
 #include "engine/base/sys.h"
+#include "runtime/log_gzip.h"
 
 namespace mydocker::shim {
 namespace {
 
-using runtime::max_log_piece;
 using runtime::StreamId;
 
 constexpr std::size_t max_batch = std::size_t{128} << 10;
-
-/// Buffers that were large once are given back: a shim lives long and is mostly idle.
-void clear_and_shrink(std::string& buffer) {
-  if (buffer.capacity() > 4096) {
-    std::string().swap(buffer);
-  } else {
-    buffer.clear();
-  }
-}
 
 bool ends_without_newline(int fd, std::int64_t size) {
   char last = '\n';
   return size > 0 && ::pread(fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
+void rename_if_there(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) throw sys_error("rename ", from);
+}
+
+/// File `index` - 1 becomes file `index`, with its index, compressed or not.
+void move_file(const std::string& path, std::int64_t index) {
+  const std::string from = runtime::make_log_path(path, index - 1);
+  const std::string to = runtime::make_log_path(path, index);
+  const std::string old_compressed = runtime::make_compressed_log_path(path, index);
+  rename_if_there(runtime::make_log_index_path(from), runtime::make_log_index_path(to));
+  ::unlink(old_compressed.c_str());
+  if (index > 1) {
+    ::unlink(to.c_str());
+    rename_if_there(runtime::make_compressed_log_path(path, index - 1), old_compressed);
+  }
+  rename_if_there(from, to);
+}
+
 }  // namespace
 
-LogWriter::LogWriter(runtime::LogOptions options)
-    : options_(std::move(options)), attributes_(runtime::make_log_attributes(options_.attributes)) {
+LogWriter::LogWriter(runtime::LogOptions options, EventLoop* loop)
+    : options_(std::move(options)),
+      attributes_(runtime::make_log_attributes(options_.attributes)),
+      compact_(options_.driver == "local"),
+      take_([this](StreamId stream, std::string_view piece) { add_record(stream, piece); }) {
   if (options_.driver == "none") return;
-  if (options_.driver != "json-file") {
+  if (options_.driver != "json-file" && !compact_) {
     throw Error(ErrorKind::invalid_argument, concat("log driver ", options_.driver, " is not known to the shim"));
   }
-  if (options_.compress) throw Error(ErrorKind::not_implemented, "log option compress is not implemented yet");
   if (options_.max_files < 1) options_.max_files = 1;
   open_file_for_append();
+  if (options_.compress && loop != nullptr) {
+    compressor_ = std::make_unique<LogCompressor>(*loop, options_.path, options_.max_files);
+  }
 }
 
 void LogWriter::open_file_for_append() {
@@ -54,50 +68,30 @@ void LogWriter::open_file_for_append() {
     write_all(file_.get(), "\n");
     ++size_bytes_;
   }
+  if (compact_) index_.open(options_.path, file_.get(), static_cast<std::uint64_t>(size_bytes_));
 }
 
 void LogWriter::write(StreamId stream, std::string_view data) {
   if (options_.driver == "none") return;
-  std::string& rest = pending(stream);
-  for (std::size_t end = data.find('\n'); end != std::string_view::npos; end = data.find('\n')) {
-    if (rest.empty()) {
-      add_line(stream, data.substr(0, end + 1));
-    } else {
-      rest.append(data, 0, end + 1);
-      add_line(stream, rest);
-      clear_and_shrink(rest);
-    }
-    data.remove_prefix(end + 1);
-  }
-  rest += data;
-  while (rest.size() > max_log_piece) {
-    const std::size_t end = runtime::find_piece_end(rest, max_log_piece);
-    add_record(stream, std::string_view(rest).substr(0, end));
-    rest.erase(0, end);
-  }
+  cutter_.write(stream, data, take_);
   flush();
 }
 
 void LogWriter::finish(StreamId stream) {
-  std::string& rest = pending(stream);
-  if (!rest.empty()) add_record(stream, rest);
-  clear_and_shrink(rest);
+  if (options_.driver == "none") return;
+  cutter_.finish(stream, take_);
   flush();
   clear_and_shrink(batch_);
 }
 
-void LogWriter::add_line(StreamId stream, std::string_view line) {
-  while (line.size() > max_log_piece) {
-    const std::size_t end = runtime::find_piece_end(line, max_log_piece);
-    add_record(stream, line.substr(0, end));
-    line.remove_prefix(end);
-  }
-  add_record(stream, line);
-}
-
 void LogWriter::add_record(StreamId stream, std::string_view piece) {
   const std::size_t before = batch_.size();
-  runtime::append_log_record(batch_, piece, stream, attributes_, now());
+  if (compact_) {
+    runtime::append_compact_record(batch_, piece, stream, now());
+  } else {
+    runtime::append_log_record(batch_, piece, stream, attributes_, now());
+  }
+  const std::size_t length = batch_.size() - before;
   const std::int64_t size_before = size_bytes_ + static_cast<std::int64_t>(before);
   const bool too_large = size_bytes_ + static_cast<std::int64_t>(batch_.size()) > options_.max_size_bytes;
   if (options_.max_size_bytes > 0 && too_large && size_before > 0) {
@@ -106,9 +100,9 @@ void LogWriter::add_record(StreamId stream, std::string_view piece) {
     flush();
     rotate();
     batch_ = record;
-  } else if (batch_.size() >= max_batch) {
-    flush();
   }
+  if (compact_) index_.add_record(static_cast<std::uint64_t>(size_bytes_) + batch_.size() - length);
+  if (batch_.size() >= max_batch) flush();
 }
 
 void LogWriter::flush() {
@@ -135,6 +129,7 @@ void LogWriter::flush() {
     if (lost_bytes_ == 0) log::error("log write", {{"path", options_.path}, {"error", errno_text(error)}});
     lost_bytes_ += batch_.size();
     if (::ftruncate(file_.get(), size_bytes_) != 0) log::error("log truncate", {{"error", errno_text(errno)}});
+    if (compact_) index_.open(options_.path, file_.get(), static_cast<std::uint64_t>(size_bytes_));
   }
   batch_.clear();
 }
@@ -145,14 +140,12 @@ void LogWriter::rotate() {
     if (options_.max_files == 1) {
       if (::ftruncate(file_.get(), 0) != 0) throw sys_error("truncate ", options_.path);
       size_bytes_ = 0;
+      if (compact_) index_.open(options_.path, file_.get(), 0);
       return;
     }
-    for (std::int64_t index = options_.max_files - 1; index > 0; --index) {
-      const std::string from = runtime::make_log_path(options_.path, index - 1);
-      const std::string to = runtime::make_log_path(options_.path, index);
-      if (::rename(from.c_str(), to.c_str()) != 0 && errno != ENOENT) throw sys_error("rename ", from);
-    }
+    for (std::int64_t index = options_.max_files - 1; index > 0; --index) move_file(options_.path, index);
     open_file_for_append();
+    if (compressor_) compressor_->rotated();
   } catch (const Error& error) {
     log::error("log rotation", {{"error", error.message()}});  // goes on in the file that is open
   }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 
 #include "engine/base/atomic_file.h"
 #include "engine/base/failpoint.h"
@@ -100,7 +101,11 @@ void Monitor::reap_children() {
     if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG) != 0 || info.si_pid == 0) return;
     const ExitStatus status = make_exit_status(info.si_code, info.si_status);
     if (task_ && info.si_pid == task_->pid()) {
-      container_ended(status);
+      container_ended(status, info.si_code == CLD_DUMPED);
+      continue;
+    }
+    if (health_ && info.si_pid == health_->pid()) {
+      health_->process_ended(status);
       continue;
     }
     for (const auto& [id, session] : execs_) {
@@ -115,17 +120,38 @@ void Monitor::reap_children() {
   }
 }
 
-void Monitor::container_ended(ExitStatus status) {
+/// The kernel does not tell who sent a signal: what is known is what went through us.
+std::string Monitor::find_signal_source(int signal, bool oom_killed) const {
+  if (signal == 0) return "";
+  if (signal == SIGKILL && killed_as_unhealthy_) return "health";
+  if (signal < 64 && (client_signals_ >> signal & 1) != 0) return "client";
+  if (signal == SIGKILL && oom_killed) return "oom";
+  const bool fault = signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+                     signal == SIGSYS || signal == SIGTRAP;
+  return fault ? "kernel" : "";
+}
+
+void Monitor::container_ended(ExitStatus status, bool core_dumped) {
   if (state_ != State::running) return;
   state_ = State::exited;
+  if (health_) health_->stop();
   exit_ = runtime::ExitRecord{.exit_code = status.shell_code(),
                               .signal = status.signal,
                               .oom_killed = false,
                               .pid = task_->pid(),
                               .started_at_ns = started_at_ns_,
-                              .finished_at_ns = to_unix_nanoseconds(now())};
+                              .finished_at_ns = to_unix_nanoseconds(now()),
+                              .core_dumped = core_dumped};
   try {
-    if (cgroup_) exit_->oom_killed = cgroup_->oom_kill_count() > 0;
+    if (const std::uint64_t kills = cgroup_ ? cgroup_->oom_kill_count() : 0; kills > 0) {
+      const runtime::MemoryStats memory = cgroup_->stats().memory;
+      exit_->oom_killed = true;
+      exit_->oom = runtime::OomFacts{
+          .kills = static_cast<std::int64_t>(kills),
+          .limit_bytes = memory.limit_bytes > INT64_MAX ? 0 : static_cast<std::int64_t>(memory.limit_bytes),
+          .peak_bytes = static_cast<std::int64_t>(std::max(memory.max_usage_bytes, memory.usage_bytes))};
+    }
+    exit_->signal_source = find_signal_source(status.signal, exit_->oom_killed);
     if (oom_) oom_->on_ready(EPOLLIN);  // PID 1's end may be seen before the kernel's notice: oom comes before exit
     // With a pid namespace of its own the kernel has killed the rest before PID 1 could be reaped.
     if (cgroup_ && !own_pid_namespace_) cgroup_->kill_all();
@@ -136,7 +162,9 @@ void Monitor::container_ended(ExitStatus status) {
 }
 
 void Monitor::on_drained() {
-  if (state_ == State::exited) announce_exit();
+  if (state_ != State::exited) return;
+  if (log_) log_->close();
+  announce_exit();
 }
 
 /// Record, event, and only then what takes time: whoever waits for the container need not wait for the kernel or disk.
@@ -255,6 +283,7 @@ runtime::ShimSnapshot Monitor::make_snapshot() {
     out.execs.push_back(
         {.exec_id = id, .pid = session->pid(), .running = session->running(), .exit_code = session->exit_code()});
   }
+  if (health_) out.health = health_->report();
   return out;
 }
 
@@ -310,6 +339,26 @@ void Monitor::on_exec_over(const ExecSession& session) {
     loop_.give_back_memory_later();
     end_if_over();
   });
+}
+
+void Monitor::on_probe_started(const std::string& exec_id) {
+  ShimEvent event = make_event("probe_start");
+  event.exec_id = exec_id;
+  server_.publish_if_read(std::move(event));
+}
+
+void Monitor::on_probe_ended(const std::string& exec_id, int exit_code, const runtime::HealthReport& report) {
+  ShimEvent event = make_event("probe");
+  event.exec_id = exec_id;
+  event.exit_code = exit_code;
+  event.health = runtime::HealthReport{.status = report.status, .failing_streak = report.failing_streak, .log = {}};
+  if (!report.log.empty()) event.health->log.push_back(report.log.back());
+  server_.publish_if_read(std::move(event));
+}
+
+void Monitor::on_unhealthy() {
+  if (!config_.health->kill_when_unhealthy || state_ != State::running) return;
+  killed_as_unhealthy_ = signal_pidfd(task_->pidfd(), SIGKILL);
 }
 
 }  // namespace mydocker::shim

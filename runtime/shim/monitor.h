@@ -15,7 +15,8 @@
 #include "runtime/shim/engine_server.h"
 #include "runtime/shim/event_loop.h"
 #include "runtime/shim/exec_session.h"
-#include "runtime/shim/log_writer.h"
+#include "runtime/shim/health_check.h"
+#include "runtime/shim/log_sink.h"
 #include "runtime/shim/stream_hub.h"
 #include "runtime/shim_protocol.h"
 #include "runtime/spec.h"
@@ -33,6 +34,7 @@ namespace mydocker::shim {
 class Monitor final : private EngineServer::Handler,
                       private StreamHub::Listener,
                       private ExecSession::Listener,
+                      private HealthCheck::Listener,
                       private FdHandler {
  public:
   /// `child_events` is a signalfd for SIGCHLD, `first_connection` the engine's.
@@ -66,6 +68,9 @@ class Monitor final : private EngineServer::Handler,
   Answer snapshot(json::object& params, std::vector<UniqueFd>& fds);
   Answer abandon(json::object& params, std::vector<UniqueFd>& fds);
 
+  runtime::ExecOptions make_exec_options(const json::value& process, const std::string& user,
+                                         const std::vector<std::string>& group_add);
+  void start_health_check();
   void open_streams(runtime::TaskOptions options);
   void watch_oom();
   void finish_create();
@@ -75,7 +80,8 @@ class Monitor final : private EngineServer::Handler,
 
   void on_ready(std::uint32_t events) override;
   void reap_children();
-  void container_ended(ExitStatus status);
+  void container_ended(ExitStatus status, bool core_dumped);
+  std::string find_signal_source(int signal, bool oom_killed) const;
   void announce_exit();
   void remove_cgroup();
   void end_if_over();
@@ -89,6 +95,9 @@ class Monitor final : private EngineServer::Handler,
   void on_exec_detached(const ExecSession& session, const std::string& session_id) override;
   void on_exec_client_closed(const ExecSession& session, const std::string& session_id) override;
   void on_exec_over(const ExecSession& session) override;
+  void on_probe_started(const std::string& exec_id) override;
+  void on_probe_ended(const std::string& exec_id, int exit_code, const runtime::HealthReport& report) override;
+  void on_unhealthy() override;
 
   EventLoop& loop_;
   std::string shim_dir_;
@@ -100,7 +109,7 @@ class Monitor final : private EngineServer::Handler,
   std::optional<runtime::Seccomp> seccomp_;  ///< a custom profile, for execs
   std::optional<runtime::Cgroup> cgroup_;
   std::unique_ptr<OomHandler> oom_;
-  std::optional<LogWriter> log_;
+  std::unique_ptr<LogSink> log_;
   std::unique_ptr<StreamHub> hub_;
   std::unique_ptr<ContainerTask> task_;  ///< made by `create`
   std::exception_ptr create_error_;
@@ -108,11 +117,14 @@ class Monitor final : private EngineServer::Handler,
   UniqueFd rootfs_;  ///< keeps the overlay mounted over PID 1's end: unmounting it syncs, and delays that end by 15 ms
   std::vector<UniqueFd> held_;
   std::int64_t started_at_ns_ = 0;
+  std::uint64_t client_signals_ = 0;  ///< bit N: an engine had us send signal N to PID 1
+  bool killed_as_unhealthy_ = false;
   std::optional<runtime::ExitRecord> exit_;
   bool exit_delivered_ = false;  ///< an engine listened when it was published
   bool finished_ = false;
   bool waiting_for_listener_ = false;
   std::map<std::string, std::unique_ptr<ExecSession>> execs_;
+  std::unique_ptr<HealthCheck> health_;
   EngineServer server_;
 };
 

@@ -111,7 +111,9 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   trace.mark("shim.read");
   try {
     if (config_.rootfs && !config_.rootfs->work.empty()) remove_tree(config_.rootfs->work + "/work/incompat");
-    log_.emplace(config_.log);
+    log_ = open_log(loop_, config_.log, [this] {
+      if (hub_) hub_->on_log_room();
+    });
     task_ = config_.foreign_runtime ? make_foreign_task(*config_.foreign_runtime, shim_dir_) : make_own_task();
     const std::string cgroups_path = options.spec.linux.cgroups_path;
     if (!cgroups_path.empty() && !task_->makes_cgroup()) {
@@ -200,6 +202,7 @@ EngineServer::Answer Monitor::start(json::object&, std::vector<UniqueFd>&) {
   state_ = State::running;
   started_at_ns_ = to_unix_nanoseconds(now());
   loop_.after(leave_cgroup_delay, [this] { leave_engine_cgroup(); });
+  start_health_check();
   return {.result = {{"pid", task_->pid()},
                      {"started_at_ns", started_at_ns_},
                      {"timings", to_json(make_timings(task_->trace()))}}};
@@ -214,27 +217,46 @@ EngineServer::Answer Monitor::attach(json::object& params, std::vector<UniqueFd>
   return {};
 }
 
+/// All but stdio and terminal of one more process in the container.
+runtime::ExecOptions Monitor::make_exec_options(const json::value& process, const std::string& user,
+                                                const std::vector<std::string>& group_add) {
+  runtime::ExecOptions options;
+  options.init_pidfd = task_->pidfd();
+  options.init_pid = task_->pid();
+  options.process = from_json<runtime::Process>(process, "process");
+  options.seccomp = seccomp_;
+  options.default_seccomp = config_.default_seccomp;
+  options.cgroup = cgroup_ ? &*cgroup_ : nullptr;
+  options.user = user;
+  options.group_add = group_add;
+  options.resolve_home = true;
+  options.requested_rlimits = config_.requested_rlimits;
+  return options;
+}
+
+void Monitor::start_health_check() {
+  if (!config_.health) return;
+  try {
+    health_ =
+        std::make_unique<HealthCheck>(loop_, static_cast<HealthCheck::Listener&>(*this), *config_.health,
+                                      make_exec_options(config_.health->process, config_.user, config_.group_add));
+    health_->start(started_at_ns_);
+  } catch (const Error& error) {
+    log::error("no health check", {{"container", config_.id}, {"error", error.message()}});
+  }
+}
+
 EngineServer::Answer Monitor::exec(json::object& params, std::vector<UniqueFd>& fds) {
   require_running();
   if (execs_.size() >= max_execs) throw Error(ErrorKind::conflict, "too many exec sessions in this container");
   failpoint("shim.exec");
   const auto request = from_json<runtime::ExecRequest>(json::value(std::move(params)), "exec");
   if (execs_.contains(request.exec_id)) throw Error(ErrorKind::conflict, "this exec was started already");
-  runtime::ExecOptions options;
-  options.init_pidfd = task_->pidfd();
-  options.init_pid = task_->pid();
-  options.process = from_json<runtime::Process>(request.process, "process");
+  runtime::ExecOptions options = make_exec_options(request.process, request.user, request.group_add);
   options.process.terminal = request.tty;
   if (request.tty && (request.console_height != 0 || request.console_width != 0)) {
     options.process.console_size = {.height = request.console_height, .width = request.console_width};
   }
-  options.seccomp = seccomp_;
-  options.default_seccomp = config_.default_seccomp;
-  options.cgroup = cgroup_ ? &*cgroup_ : nullptr;
-  options.user = request.user;
-  options.group_add = request.group_add;
-  options.resolve_home = true;
-  options.requested_rlimits = config_.requested_rlimits;
   UniqueFd client = fds.empty() ? UniqueFd() : std::move(fds.front());
   auto session = std::make_unique<ExecSession>(loop_, static_cast<ExecSession::Listener&>(*this), *task_, request,
                                                std::move(options), std::move(client), backlog_directory_);
@@ -259,7 +281,9 @@ EngineServer::Answer Monitor::exec_resize(json::object& params, std::vector<Uniq
 EngineServer::Answer Monitor::kill(json::object& params, std::vector<UniqueFd>&) {
   const PlainParameters wanted = read_plain(params);
   const bool alive = state_ == State::running || (state_ == State::created && task_->pidfd() >= 0);
-  return {.result = {{"delivered", alive && task_->kill(wanted.signal)}}};
+  const bool delivered = alive && task_->kill(wanted.signal);
+  if (delivered && wanted.signal > 0 && wanted.signal < 64) client_signals_ |= std::uint64_t{1} << wanted.signal;
+  return {.result = {{"delivered", delivered}}};
 }
 
 EngineServer::Answer Monitor::exec_kill(json::object& params, std::vector<UniqueFd>&) {
@@ -277,6 +301,7 @@ EngineServer::Answer Monitor::pause(json::object&, std::vector<UniqueFd>&) {
   require_running();
   if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
   cgroup_->freeze();
+  if (health_) health_->stop();
   return {};
 }
 
@@ -284,6 +309,7 @@ EngineServer::Answer Monitor::unpause(json::object&, std::vector<UniqueFd>&) {
   require_running();
   if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
   cgroup_->thaw();
+  if (health_) health_->resume();
   return {};
 }
 

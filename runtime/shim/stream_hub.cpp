@@ -104,7 +104,7 @@ class StreamHub::Source final : public FdHandler {
   bool watched_ = false;
 };
 
-StreamHub::StreamHub(EventLoop& loop, HubOptions options, Listener& listener, LogWriter* log)
+StreamHub::StreamHub(EventLoop& loop, HubOptions options, Listener& listener, LogSink* log)
     : loop_(loop), options_(std::move(options)), listener_(listener), log_(log), stdin_(loop, [this] {
         update_input_flow();
       }) {
@@ -211,7 +211,7 @@ void StreamHub::update_output_flow() {
     if (!slot.client->closed()) longest = std::max(longest, slot.client->backlog_bytes());
   }
   const std::uint64_t limit = output_paused_ ? options_.backlog_limit_bytes / 2 : options_.backlog_limit_bytes;
-  const bool paused = longest > limit;
+  const bool paused = longest > limit || (log_ != nullptr && !log_->has_room());
   if (paused != output_paused_) {
     output_paused_ = paused;
     for (const auto& source : sources_) source->set_paused(paused);

@@ -12,7 +12,7 @@
 #include "engine/base/unique_fd.h"
 #include "runtime/shim/attach_client.h"
 #include "runtime/shim/event_loop.h"
-#include "runtime/shim/log_writer.h"
+#include "runtime/shim/log_sink.h"
 
 namespace mydocker::shim {
 
@@ -59,7 +59,7 @@ struct HubOptions {
 /// Connects a process' streams with its log and its clients (WIRE 5.2, 5.3). Every client gets all output from the
 /// moment it was attached; the input of several is merged. A client that lags behind has a backlog of 64 MiB; beyond
 /// it the process waits for the client, as long as that makes progress, and a client that takes nothing for 5 s is
-/// dropped. The log always gets everything.
+/// dropped. The log gets everything; one that does not keep up makes the process wait, too.
 class StreamHub final : private AttachClient::Owner {
  public:
   struct Listener {
@@ -76,7 +76,7 @@ class StreamHub final : private AttachClient::Owner {
   };
 
   /// `log` may be nullptr; it and the others must outlive the hub.
-  StreamHub(EventLoop& loop, HubOptions options, Listener& listener, LogWriter* log);
+  StreamHub(EventLoop& loop, HubOptions options, Listener& listener, LogSink* log);
   ~StreamHub();
   StreamHub(const StreamHub&) = delete;
   StreamHub& operator=(const StreamHub&) = delete;
@@ -92,6 +92,9 @@ class StreamHub final : private AttachClient::Owner {
   void process_ended(std::chrono::milliseconds grace);
   /// Closes all clients when they have got everything; no new ones are taken.
   void close_clients();
+
+  /// The log takes more output again.
+  void on_log_room() { update_output_flow(); }
 
   bool drained() const noexcept { return sources_.empty(); }
   bool has_clients() const noexcept { return !clients_.empty(); }
@@ -122,7 +125,7 @@ class StreamHub final : private AttachClient::Owner {
   EventLoop& loop_;
   HubOptions options_;
   Listener& listener_;
-  LogWriter* log_;
+  LogSink* log_;
   UniqueFd terminal_;
   StdinSink stdin_;
   std::vector<std::unique_ptr<Source>> sources_;

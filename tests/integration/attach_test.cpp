@@ -161,5 +161,67 @@ TEST_F(AttachTest, AttachWithLogsReplaysFirst) {
   EXPECT_NO_THROW(stream.read_until("early"));
 }
 
+TEST_F(AttachTest, CustomDetachKeysAreTakenAndPartsOfThemArriveAsInput) {
+  json::object extra = interactive();
+  extra["Tty"] = true;
+  const std::string id = create({.command = {"sh", "-c", "stty raw -echo; echo ready; cat"}, .extra = extra});
+  HttpStream events = client().open("GET", "/events?filters=" + url_encode(R"({"event":["detach"]})"));
+  HttpStream stream = attach(id, "stream=1&stdin=1&stdout=1&detachKeys=" + url_encode("ctrl-a,x,DEL"));
+  start(id);
+  stream.read_until("ready");
+  stream.write("\x01");
+  stream.write("xy");  // two of the three keys, then another
+  EXPECT_NO_THROW(stream.read_until("\x01xy"));
+  stream.write("\x10\x11");  // the default is no longer one
+  EXPECT_NO_THROW(stream.read_until("\x10\x11"));
+  stream.write("\x01");
+  stream.write("x\x7f");
+  EXPECT_EQ(stream.read_to_end(), "");
+  EXPECT_EQ(text(at(parse_json(events.read_line().value_or("{}")), "Actor.ID")), id);
+  EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
+}
+
+TEST_F(AttachTest, InvalidDetachKeysAreRefused) {
+  const std::string id = create();
+  for (const char* keys : {"ctrl-", "ctrl-1", "ab", "ctrl-a,", "ctrl-aa"}) {
+    const Response response = client().post("/containers/" + id + "/attach?stream=1&detachKeys=" + url_encode(keys));
+    EXPECT_EQ(response.status, 400) << keys;
+    EXPECT_NE(response.body.find(concat("Invalid detach keys (", keys, ") provided")), std::string::npos)
+        << response.body;
+  }
+}
+
+TEST_F(AttachTest, WithoutStdinOnceAHalfCloseEndsTheSessionAlone) {
+  const std::string id = create({.command = {"/payload", "cat"}, .extra = {{"OpenStdin", true}}});
+  HttpStream first = attach(id);
+  start(id);
+  first.write("one\n");
+  first.read_until("one\n");
+  first.shutdown_write();
+  EXPECT_EQ(first.read_to_end(), "");
+  EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
+  HttpStream second = attach(id);
+  second.write("two\n");
+  EXPECT_NO_THROW(second.read_until("two\n"));
+}
+
+TEST_F(AttachTest, LogsAloneAreReplayedAndTheStreamEnds) {
+  const std::string id = run({.command = {"sh", "-c", "echo a; echo b >&2; echo ready; /payload pause"}});
+  wait_ready(id);
+  HttpStream stream = attach(id, "logs=1&stdout=1&stderr=1");
+  const Demultiplexed all = demultiplex(stream.read_to_end());
+  EXPECT_EQ(all.out, "a\nready\n");
+  EXPECT_EQ(all.err, "b\n");
+  EXPECT_EQ(attach(id, "stdout=1").read_to_end(), "");
+}
+
+TEST_F(AttachTest, APausedContainerRefuses) {
+  const std::string id = run();
+  ASSERT_EQ(client().post("/containers/" + id + "/pause").status, 204);
+  const Response response = client().post("/containers/" + id + "/attach?stream=1&stdout=1");
+  EXPECT_EQ(response.status, 409);
+  EXPECT_NE(response.body.find("is paused, unpause the container before attach"), std::string::npos) << response.body;
+}
+
 }  // namespace
 }  // namespace mydocker::test

@@ -119,6 +119,55 @@ TEST_F(ContainerTest, PauseFreezesAndUnpauseThaws) {
   EXPECT_TRUE(eventually([&] { return logs(id).out.size() > later.size(); }));
 }
 
+TEST_F(ContainerTest, APausedOneCanBeKilledStoppedAndToldToEnd) {
+  const std::string killed = run();
+  ASSERT_EQ(client().post("/containers/" + killed + "/pause").status, 204);
+  EXPECT_EQ(client().post("/containers/" + killed + "/kill").status, 204);
+  EXPECT_EQ(status_of(killed), "exited");
+  EXPECT_EQ(at(inspect(killed), "State.ExitCode").to_number<int>(), 137);
+
+  const std::vector<std::string> listens = {"sh", "-c",
+                                            "trap 'echo heard; exit 0' TERM; echo ready; while :; do sleep 0.05; done"};
+  const std::string stopped = run({.command = listens});
+  wait_ready(stopped);
+  ASSERT_EQ(client().post("/containers/" + stopped + "/pause").status, 204);
+  EXPECT_EQ(client().post("/containers/" + stopped + "/stop?t=20").status, 204);
+  EXPECT_NE(logs(stopped).out.find("heard"), std::string::npos);  // it was not just killed
+
+  const std::string told = run({.command = listens});
+  wait_ready(told);
+  ASSERT_EQ(client().post("/containers/" + told + "/pause").status, 204);
+  EXPECT_EQ(client().post("/containers/" + told + "/kill?signal=TERM").status, 204);
+  EXPECT_EQ(wait(told), 0);
+}
+
+TEST_F(ContainerTest, TheExitSaysWhoSentTheSignalAndWhatIsMissing) {
+  const auto last_exit = [&](const std::string& id) {
+    return parse_json(read_file(concat(engine().data_root(), "/containers/", id, "/exit")));
+  };
+  const std::string by_client = run();
+  EXPECT_EQ(client().post("/containers/" + by_client + "/kill").status, 204);
+  EXPECT_EQ(text(at(last_exit(by_client), "signal_source")), "client");
+  const std::string from_host = run();
+  ASSERT_EQ(::kill(pid_of(from_host), SIGKILL), 0);
+  EXPECT_EQ(wait(from_host), 137);
+  EXPECT_TRUE(at(last_exit(from_host), "signal_source").is_null());
+  const std::string fault = run({.command = {"/payload", "fault"}});
+  EXPECT_EQ(wait(fault), 139);
+  EXPECT_EQ(text(at(last_exit(fault), "signal_source")), "kernel");
+
+  ImageSpec spec = payload_image();
+  spec.name = "broken:latest";
+  spec.layers.push_back(TarBuilder().file("script", "#!/no/such/shell -e\necho\n", 0755).finish());
+  load(spec);
+  const std::string script = create({.image = "broken", .command = {"/script"}});
+  const Response response = client().post("/containers/" + script + "/start");
+  EXPECT_NE(response.message().find("exec /script: no such file or directory (its interpreter /no/such/shell does not "
+                                    "exist)"),
+            std::string::npos)
+      << response.message();
+}
+
 TEST_F(ContainerTest, RemovingARunningOneWantsForce) {
   const std::string id = run({.name = "busy"});
   const Response refused = client().remove("/containers/busy");

@@ -1,7 +1,9 @@
 // Processes added to a running container.
 
 #include <algorithm>
+#include <csignal>
 
+#include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -136,16 +138,109 @@ TEST_F(ExecTest, ItsDeathWithTheContainerIs137) {
 TEST_F(ExecTest, ManyAtOnceEachGetTheirOwnOutput) {
   const std::string id = run();
   std::vector<HttpStream> streams;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 50; ++i) {
     const Response created = client().post(
         "/containers/" + id + "/exec",
         json::object{{"Cmd", json::array{"/payload", "echo", std::to_string(i)}}, {"AttachStdout", true}});
     ASSERT_EQ(created.status, 201);
     streams.push_back(client().hijack("/exec/" + text(at(created.json(), "Id")) + "/start", "{}"));
   }
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(demultiplex(streams[static_cast<std::size_t>(i)].read_to_end()).out, concat(i, "\n"));
   }
+}
+
+TEST_F(ExecTest, TheStreamEndsOnlyWhenTheEngineKnowsTheExitCode) {
+  const std::string id = run();
+  const Response created = client().post(
+      "/containers/" + id + "/exec",
+      json::object{{"Cmd", json::array{"sh", "-c", "read x; exit 9"}}, {"AttachStdin", true}, {"AttachStdout", true}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  HttpStream stream = client().hijack("/exec/" + exec_id + "/start", "{}");
+  ASSERT_TRUE(
+      eventually([&] { return at(client().get("/exec/" + exec_id + "/json").json(), "Pid").to_number<pid_t>() != 0; }));
+  const pid_t pid = at(client().get("/exec/" + exec_id + "/json").json(), "Pid").to_number<pid_t>();
+  const UniqueFd process = open_pidfd(pid);
+  ASSERT_EQ(::kill(engine().pid(), SIGSTOP), 0);  // an engine that cannot take note
+  stream.write("go\n");
+  EXPECT_TRUE(wait_readable(process.get(), 10'000));
+  EXPECT_THROW(stream.read_some(std::chrono::milliseconds(500)), Error);  // the session is held open for it
+  ASSERT_EQ(::kill(engine().pid(), SIGCONT), 0);
+  EXPECT_EQ(stream.read_to_end(), "");
+  const json::value after = client().get("/exec/" + exec_id + "/json").json();
+  EXPECT_EQ(at(after, "ExitCode"), json::value(9));
+  EXPECT_EQ(at(after, "Running"), json::value(false));
+}
+
+TEST_F(ExecTest, PrivilegedHasTheEnginesRightsAndNoOtherHas) {
+  const std::string id = run({.host = {{"CapDrop", json::array{"ALL"}}, {"NetworkMode", "none"}}});
+  const auto effective = [&](json::object extra) {
+    const std::string caps = exec(id, {"grep", "CapEff", "/proc/self/status"}, std::move(extra)).out;
+    return std::stoull(caps.substr(caps.find('\t') + 1), nullptr, 16);
+  };
+  EXPECT_EQ(effective({}), 0U);
+  EXPECT_NE(effective({{"Privileged", true}}) & (1U << 21), 0U);  // CAP_SYS_ADMIN
+}
+
+TEST_F(ExecTest, ADetachedOneRunsOnAndIsInspected) {
+  const std::string id = run();
+  const Response created =
+      client().post("/containers/" + id + "/exec",
+                    json::object{{"Cmd", json::array{"sh", "-c", "while [ ! -e /go ]; do sleep 0.02; done; exit 4"}},
+                                 {"User", "0:0"},
+                                 {"AttachStdout", true}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  const Response started = client().post("/exec/" + exec_id + "/start", json::object{{"Detach", true}});
+  EXPECT_EQ(started.status, 200);
+  EXPECT_EQ(started.body, "");
+  const json::value running = client().get("/exec/" + exec_id + "/json").json();
+  EXPECT_EQ(at(running, "Running"), json::value(true));
+  EXPECT_TRUE(at(running, "ExitCode").is_null());
+  EXPECT_EQ(text(at(running, "ProcessConfig.entrypoint")), "sh");
+  EXPECT_EQ(text(at(running, "ProcessConfig.user")), "0:0");
+  EXPECT_EQ(text(at(running, "ContainerID")), id);
+  EXPECT_EQ(write_json(at(inspect(id), "ExecIDs")), concat("[\"", exec_id, "\"]"));
+  EXPECT_EQ(exec(id, {"touch", "/go"}).code, 0);
+  EXPECT_TRUE(
+      eventually([&] { return at(client().get("/exec/" + exec_id + "/json").json(), "ExitCode") == json::value(4); }));
+  EXPECT_TRUE(at(inspect(id), "ExecIDs").is_null());
+}
+
+TEST_F(ExecTest, DetachKeysLeaveTheProcessRunning) {
+  const std::string id = run();
+  const Response created = client().post("/containers/" + id + "/exec",
+                                         json::object{{"Cmd", json::array{"sh", "-c", "echo ready; sleep 1000"}},
+                                                      {"AttachStdin", true},
+                                                      {"AttachStdout", true},
+                                                      {"Tty", true},
+                                                      {"DetachKeys", "ctrl-e,e"}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  HttpStream stream = client().hijack("/exec/" + exec_id + "/start", R"({"Tty":true})");
+  stream.read_until("ready");
+  HttpStream events = client().open("GET", "/events?filters=" + url_encode(R"({"event":["exec_detach"]})"));
+  stream.write("\x05");
+  stream.write("e");
+  stream.read_to_end();
+  EXPECT_EQ(text(at(parse_json(events.read_line().value_or("{}")), "Actor.Attributes.execID")), exec_id);
+  EXPECT_EQ(at(client().get("/exec/" + exec_id + "/json").json(), "Running"), json::value(true));
+  const Response bad = client().post("/containers/" + id + "/exec",
+                                     json::object{{"Cmd", json::array{"true"}}, {"DetachKeys", "nonsense"}});
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(bad.message(), "Invalid detach keys (nonsense) provided");
+}
+
+TEST_F(ExecTest, APausedContainerRefusesAtCreateAndAtStart) {
+  const std::string id = run();
+  const Response created = client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"true"}}});
+  ASSERT_EQ(client().post("/containers/" + id + "/pause").status, 204);
+  const std::string words = concat("container ", id, " is paused, unpause the container before exec");
+  const Response refused = client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"true"}}});
+  EXPECT_EQ(refused.status, 409);
+  EXPECT_EQ(refused.message(), words);
+  const std::string start = "/exec/" + text(at(created.json(), "Id")) + "/start";
+  EXPECT_EQ(client().post(start, json::object{{"Detach", true}}).message(), words);
+  ASSERT_EQ(client().post("/containers/" + id + "/unpause").status, 204);
+  EXPECT_EQ(client().post(start, json::object{{"Detach", true}}).status, 200);
 }
 
 }  // namespace

@@ -106,6 +106,13 @@ int die(char** a) {
   return 0;  // PID 1 of a namespace cannot end itself by most signals
 }
 
+/// fault: SIGSEGV by a real one, which ends PID 1 of a namespace, too.
+int fault(char**) {
+  volatile int* nowhere = nullptr;
+  *nowhere = 1;
+  return 0;
+}
+
 /// cat: stdin to stdout until the end, then "end" on stderr.
 int cat(char**) {
   char buffer[65536];
@@ -582,6 +589,7 @@ constexpr Verb verbs[] = {
     {"trap", trap_verb},
     {"exit", exit_verb},
     {"die", die},
+    {"fault", fault},
     {"cat", cat},
     {"echo", echo},
     {"both", both},

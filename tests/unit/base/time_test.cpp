@@ -69,6 +69,18 @@ TEST(GoDuration, NonsenseIsRefused) {
   for (const char* text : {"", "5", "s", "1x", "1h ", "-", ".", "1..5s"}) EXPECT_FALSE(parse_go_duration(text)) << text;
 }
 
+TEST(GoDuration, IsWrittenAsGoDoes) {
+  EXPECT_EQ(to_go_duration(0s), "0s");
+  EXPECT_EQ(to_go_duration(30s), "30s");
+  EXPECT_EQ(to_go_duration(60s), "1m0s");
+  EXPECT_EQ(to_go_duration(1h + 15min + 30500ms), "1h15m30.5s");
+  EXPECT_EQ(to_go_duration(1h), "1h0m0s");
+  EXPECT_EQ(to_go_duration(1500us), "1.5ms");
+  EXPECT_EQ(to_go_duration(1001ms), "1.001s");
+  EXPECT_EQ(to_go_duration(-2s), "-2s");
+  EXPECT_EQ(to_go_duration(7ns), "7ns");
+}
+
 TEST(HumanDuration, TheBoundariesAreDockers) {
   const std::pair<std::chrono::nanoseconds, const char*> rows[] = {{0s, "Less than a second"},
                                                                    {999ms, "Less than a second"},

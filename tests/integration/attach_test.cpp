@@ -175,7 +175,7 @@ class WebsocketTest : public AttachTest {
   /// A client's frame: masked, as RFC 6455 wants it.
   static std::string frame(int opcode, std::string_view payload) {
     std::string out{static_cast<char>(0x80 | opcode), static_cast<char>(0x80 | payload.size()), 1, 2, 3, 4};
-    for (std::size_t i = 0; i < payload.size(); ++i) out += static_cast<char>(payload[i] ^ (1 + i % 4));
+    for (std::size_t i = 0; i < payload.size(); ++i) out += static_cast<char>(payload[i] ^ static_cast<char>(1 + i % 4));
     return out;
   }
   /// All payloads of data frames until the server's close frame; `opcodes` collects every frame's kind.
@@ -187,7 +187,8 @@ class WebsocketTest : public AttachTest {
       std::size_t size = static_cast<unsigned char>(bytes[at + 1]);
       std::size_t head = 2;
       if (size == 126) {
-        size = static_cast<unsigned char>(bytes[at + 2]) << 8 | static_cast<unsigned char>(bytes[at + 3]);
+        size = static_cast<std::size_t>(static_cast<unsigned char>(bytes[at + 2])) << 8 |
+               static_cast<unsigned char>(bytes[at + 3]);
         head = 4;
       }
       opcodes += std::to_string(opcode) + " ";

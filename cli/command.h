@@ -75,6 +75,8 @@ std::span<const Command> image_transfer_commands();
 std::span<const Command> image_change_commands();
 std::span<const Command> inspect_commands();
 std::span<const Command> system_commands();
+std::span<const Command> system_disk_commands();
+std::span<const Command> diagnose_commands();
 std::span<const Command> network_commands();
 std::span<const Command> volume_commands();
 

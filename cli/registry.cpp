@@ -63,6 +63,8 @@ std::vector<std::span<const Command>> all_tables() {
           image_change_commands(),
           inspect_commands(),
           system_commands(),
+          system_disk_commands(),
+          diagnose_commands(),
           network_commands(),
           volume_commands()};
 }

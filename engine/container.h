@@ -127,6 +127,8 @@ struct Container {
   bool restart_cancelled = false;
   std::chrono::milliseconds backoff{0};
   bool oom_announced = false;  ///< in this run
+  bool die_announced = false;  ///< in this run, by an earlier engine that did not come to the end of it
+  bool recovered = false;      ///< an earlier engine may have told some of what its shim tells again
   bool exit_handled = true;    ///< false between the start and the end of the exit's bookkeeping
 
   const std::string& id() const { return record.id; }

@@ -6,6 +6,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "engine/base/atomic_file.h"
+#include "engine/base/json.h"
 #include "engine/base/sys.h"
 #include "engine/engine_state.h"
 
@@ -44,6 +45,7 @@ image::PullerOptions puller_options(const Options& options, const storage::Paths
   puller.insecure_registries = options.insecure_registries;
   puller.mirrors = options.registry_mirrors;
   puller.max_concurrent_downloads = static_cast<unsigned>(options.max_concurrent_downloads);
+  puller.max_download_attempts = static_cast<unsigned>(options.max_download_attempts);
   puller.bundled_image = options.bundled_image;
   puller.tmp_dir = paths.tmp();
   puller.http_proxy = options.http_proxy;
@@ -61,6 +63,34 @@ network::Options network_options(const Options& options) {
   network.ip_masq = options.ip_masquerade;
   network.default_host_ip = options.default_host_ip;
   return network;
+}
+
+std::string list_text(const std::vector<std::string>& values) {
+  json::array list;
+  for (const std::string& value : values) list.emplace_back(value);
+  return write_json(list);
+}
+
+/// What holds after a reload, as Docker's event tells it: text and JSON in text.
+api::StringMap reload_attributes(const Options& options, const std::string& host_name) {
+  json::object runtimes;
+  for (const auto& [name, runtime] : options.runtimes) runtimes[name] = json::object{{"path", runtime.path}};
+  json::object features;
+  for (const auto& [name, on] : options.features) features[name] = on;
+  return {{"name", host_name},
+          {"debug", options.debug ? "true" : "false"},
+          {"default-runtime", options.default_runtime},
+          {"default-shm-size", std::to_string(options.default_shm_size_bytes)},
+          {"features", write_json(features)},
+          {"insecure-registries", list_text(options.insecure_registries)},
+          {"labels", list_text(options.labels)},
+          {"live-restore", "true"},
+          {"max-concurrent-downloads", std::to_string(options.max_concurrent_downloads)},
+          {"max-concurrent-uploads", std::to_string(options.max_concurrent_uploads)},
+          {"max-download-attempts", std::to_string(options.max_download_attempts)},
+          {"registry-mirrors", list_text(options.registry_mirrors)},
+          {"runtimes", write_json(runtimes)},
+          {"shutdown-timeout", std::to_string(options.shutdown_timeout_seconds)}};
 }
 
 awaitable<void> watch_logs(EngineState& state) {
@@ -84,12 +114,13 @@ EngineState::EngineState(asio::any_io_executor executor, Options given)
       transfer_pool(transfer_threads),
       database_pool(1) {
   engine_id = load_engine_id(options.data_root);
+  events.keep_in(EventJournal(options.data_root + "/events.log"));
   ContainerStore::prepare_tables(*database);
   layers = std::make_unique<storage::LayerStore>(*database, paths, worker_options(options));
   container_layers = std::make_unique<storage::ContainerLayers>(*layers, paths, worker_options(options));
   volumes = std::make_unique<storage::VolumeStore>(*database, paths, worker_options(options));
   images = std::make_unique<image::ImageStore>(*database, *layers);
-  puller = std::make_unique<image::Puller>(*images, puller_options(options, paths));
+  puller = std::make_shared<image::Puller>(*images, puller_options(options, paths));
   networks = std::make_unique<network::Networks>(*database, network_options(options));
   shim_program = std::make_unique<runtime::SealedProgram>(options.programs_dir + "/mydocker-shim");
 }
@@ -114,6 +145,25 @@ awaitable<void> Engine::shutdown() {
     container->changed.notify_all();
     const Turn turn = co_await container->turns.take();
   }
+}
+
+void Engine::reload(const Options& fresh) {
+  EngineState& state = *state_;
+  Options& options = state.options;
+  options.registry_mirrors = fresh.registry_mirrors;
+  options.insecure_registries = fresh.insecure_registries;
+  options.max_concurrent_downloads = fresh.max_concurrent_downloads;
+  options.max_concurrent_uploads = fresh.max_concurrent_uploads;
+  options.max_download_attempts = fresh.max_download_attempts;
+  options.runtimes = fresh.runtimes;
+  options.default_runtime = fresh.default_runtime;
+  options.default_shm_size_bytes = fresh.default_shm_size_bytes;
+  options.shutdown_timeout_seconds = fresh.shutdown_timeout_seconds;
+  options.labels = fresh.labels;
+  options.features = fresh.features;
+  options.debug = fresh.debug;
+  state.puller = std::make_shared<image::Puller>(*state.images, puller_options(options, state.paths));
+  state.events.publish("daemon", "reload", state.engine_id, reload_attributes(options, state.facts.host_name));
 }
 
 std::string shim_dir(const EngineState& state, const std::string& id) {

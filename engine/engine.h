@@ -10,6 +10,7 @@
 
 #include "api/types/container.h"
 #include "api/types/event.h"
+#include "api/types/explain.h"
 #include "api/types/exec.h"
 #include "api/types/image.h"
 #include "api/types/network.h"
@@ -21,6 +22,7 @@
 #include "engine/base/trace.h"
 #include "engine/base/unique_fd.h"
 #include "engine/options.h"
+#include "engine/request_book.h"
 
 namespace mydocker::engine {
 
@@ -78,6 +80,7 @@ struct AttachOptions {
   bool stdout_ = false;
   bool stderr_ = false;
   std::string detach_keys;  ///< as in the query; "" = the default
+  bool raw = false;         ///< both streams as they come, never in frames (websocket, WIRE 5.5)
 };
 
 struct LogsOptions {
@@ -165,6 +168,14 @@ class StatsStream {
   virtual ~StatsStream() = default;
   /// The next sample, waiting for its time; nullopt once the container is removed. Cancellable.
   virtual awaitable<std::optional<api::Stats>> next() = 0;
+};
+
+/// Which lists a DiskUsage has (`type` of GET /system/df).
+struct DiskUsageOptions {
+  bool images = true;  ///< also LayersSize
+  bool containers = true;
+  bool volumes = true;
+  bool build_cache = true;
 };
 
 enum class StatsMode { stream, single, one_shot };
@@ -259,11 +270,20 @@ class Engine {
   /// POST /auth: throws unauthorized when the registry refuses the credentials.
   awaitable<void> check_login(api::AuthConfig auth);
   awaitable<api::Info> info();
+  /// Sums of numbers that are kept when they change; its cost does not depend on how many files there are.
+  awaitable<api::DiskUsage> disk_usage(DiskUsageOptions options);
+  /// Why a container ended, did not start or is unhealthy, in plain words. Looks at the container, the host's sockets
+  /// and the last lines of the log; changes nothing.
+  awaitable<api::Explanation> explain(std::string id);
+  /// SIGHUP: takes over what can change while the engine runs (see Options) and publishes daemon `reload`.
+  void reload(const Options& fresh);
   api::Version version() const;
   std::unique_ptr<EventStream> events(EventOptions options);
   /// Prometheus text (exposition format 0.0.4).
   std::string metrics() const;
   const TraceBook& traces() const;
+  /// Where the server notes each request.
+  RequestBook& requests();
 
  private:
   std::unique_ptr<EngineState> state_;

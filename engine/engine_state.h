@@ -29,7 +29,7 @@ struct EngineState {
   EngineState(asio::any_io_executor executor, Options given);
 
   asio::any_io_executor io;
-  const Options options;
+  Options options;  ///< its reloadable part changes: on the I/O thread alone, and is read there alone
   const HostFacts facts;
   const storage::Paths paths;
   std::string engine_id;  ///< stable over restarts
@@ -39,14 +39,17 @@ struct EngineState {
   std::unique_ptr<storage::ContainerLayers> container_layers;
   std::unique_ptr<storage::VolumeStore> volumes;
   std::unique_ptr<image::ImageStore> images;
-  std::unique_ptr<image::Puller> puller;
+  std::shared_ptr<image::Puller> puller;  ///< replaced by a reload; who pulls keeps his own
   std::unique_ptr<network::Networks> networks;
   std::unique_ptr<runtime::SealedProgram> shim_program;
 
   ContainerStore containers;
   std::map<std::string, std::shared_ptr<Exec>> execs;  ///< by full ID; ended ones for five minutes
   EventBus events;
+  std::map<std::string, std::string> plain_networks;  ///< "host", "none" -> network ID
   TraceBook traces;
+  RequestBook requests;
+  std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
   LogWatcher log_watcher;
   bool stopping = false;
   bool pruning_containers = false;

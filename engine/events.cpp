@@ -25,20 +25,30 @@ std::string attribute(const api::Event& event, const std::string& key) {
   return found == event.actor.attributes.end() ? std::string() : found->second;
 }
 
-bool is_object(const api::Event& event, std::string_view type, const Values& values) {
-  if (event.type != type) {
-    // Events about a network name their container in an attribute.
-    return type == "container" && any_of(values, [&](const std::string& v) {
-             return !attribute(event, "container").empty() && attribute(event, "container").starts_with(v);
-           });
-  }
+/// Docker's FuzzyMatch: one of the values, or something that begins with one.
+bool begins_with_any(const Values& values, std::string_view text) {
+  return any_of(values, [&](const std::string& v) { return text.starts_with(v); });
+}
+
+std::string without_tag(const std::string& name) {
+  const std::size_t colon = name.rfind(':');
+  return colon == std::string::npos || name.find('/', colon) != std::string::npos ? name : name.substr(0, colon);
+}
+
+bool is_image(const api::Event& event, const Values& values) {
+  const std::string& id = event.actor.id;
+  const std::string name = attribute(event, event.type == "image" ? "name" : "image");
   return any_of(values, [&](const std::string& v) {
-    if (v.empty()) return false;
-    if (event.actor.id == v || event.actor.id.starts_with(v) || attribute(event, "name") == v) return true;
-    if (type != "image") return false;
-    const auto without_tag = [](const std::string& name) { return name.substr(0, name.rfind(':')); };
-    return without_tag(event.actor.id) == v || without_tag(attribute(event, "name")) == v;
+    return v == id || v == name || v == without_tag(id) || v == without_tag(name);
   });
+}
+
+bool has_action(const api::Event& event, const Values& values) {
+  const bool by_prefix = any_of(values, [](const std::string& v) {
+    return v == "health_status" || v == "exec_create" || v == "exec_start";
+  });
+  return by_prefix ? begins_with_any(values, event.action)
+                   : any_of(values, [&](const std::string& v) { return v == event.action; });
 }
 
 bool has_labels(const api::Event& event, const Values& values) {
@@ -53,11 +63,11 @@ bool has_labels(const api::Event& event, const Values& values) {
 bool matches_key(const std::string& key, const Values& values, const api::Event& event) {
   if (key == "type") return any_of(values, [&](const std::string& v) { return v == event.type; });
   if (key == "scope") return any_of(values, [&](const std::string& v) { return v == event.scope; });
-  if (key == "event") {
-    return any_of(values, [&](const std::string& v) { return event.action == v || event.action.starts_with(v + ":"); });
-  }
+  if (key == "event") return has_action(event, values);
   if (key == "label") return has_labels(event, values);
-  return is_object(event, key, values);
+  if (key == "image") return is_image(event, values);
+  if (key != event.type) return false;
+  return begins_with_any(values, event.actor.id) || begins_with_any(values, attribute(event, "name"));
 }
 
 }  // namespace
@@ -79,7 +89,7 @@ class BusStream : public EventStream {
 
   awaitable<std::optional<api::Event>> next() override {
     for (;;) {
-      next_ = std::max(next_, bus_.first_number_);  // a reader slower than 256 events loses the oldest
+      next_ = std::max(next_, bus_.first_number_);  // a reader slower than the ring loses the oldest
       while (next_ < bus_.first_number_ + bus_.ring_.size()) {
         const api::Event& event = bus_.ring_[next_++ - bus_.first_number_];
         if (until_ != Timestamp{} && event.time_ns > to_unix_nanoseconds(until_)) co_return std::nullopt;
@@ -117,12 +127,27 @@ void EventBus::publish(std::string type, std::string action, std::string id, api
   event.type = std::move(type);
   event.action = std::move(action);
   event.actor = api::EventActor{std::move(id), std::move(attributes)};
+  // Before any client hears of it, and before the verb answers: what was told once is told again after a crash.
+  if (journal_) journal_->append(event);
+  ++published_;
+  keep(std::move(event));
+  changed_.notify_all();
+}
+
+void EventBus::keep(api::Event event) {
   ring_.push_back(std::move(event));
   if (ring_.size() > kept) {
     ring_.pop_front();
     ++first_number_;
   }
-  changed_.notify_all();
+}
+
+void EventBus::keep_in(EventJournal journal) {
+  for (api::Event& event : journal.load(kept)) {
+    last_time_ns_ = std::max(last_time_ns_, event.time_ns);
+    keep(std::move(event));
+  }
+  journal_.emplace(std::move(journal));
 }
 
 std::unique_ptr<EventStream> EventBus::subscribe(const EventOptions& options) {
@@ -139,8 +164,10 @@ std::unique_ptr<EventStream> EventBus::subscribe(const EventOptions& options) {
   }
   std::uint64_t next = first_number_ + ring_.size();
   if (since != Timestamp{}) {
-    const auto first = std::find_if(ring_.begin(), ring_.end(),
-                                    [&](const api::Event& e) { return e.time_ns >= to_unix_nanoseconds(since); });
+    const std::int64_t instant = to_unix_nanoseconds(since);
+    const std::int64_t earliest = instant % 1'000'000'000 == 0 ? instant : instant + 1;
+    const auto first =
+        std::find_if(ring_.begin(), ring_.end(), [&](const api::Event& e) { return e.time_ns >= earliest; });
     next = first_number_ + static_cast<std::uint64_t>(first - ring_.begin());
   }
   return std::make_unique<BusStream>(*this, options.filters, until, next);

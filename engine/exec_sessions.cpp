@@ -1,5 +1,6 @@
 #include "engine/exec_sessions.h"
 
+#include <algorithm>
 #include <csignal>
 
 namespace mydocker::engine {
@@ -14,7 +15,14 @@ void finish_exec(EngineState& state, Container& container, const std::string& ex
   exec.running = false;
   exec.exit_code = exit_code;
   exec.ended = std::chrono::steady_clock::now();
-  publish(state, container, "exec_die", {{"execID", exec_id}, {"exitCode", std::to_string(exit_code)}});
+  const auto told = [&](const api::Event& event) {
+    const auto id = event.actor.attributes.find("execID");
+    return event.action == "exec_die" && id != event.actor.attributes.end() && id->second == exec_id;
+  };
+  const auto& ring = state.events.recent();
+  if (!container.recovered || std::none_of(ring.begin(), ring.end(), told)) {
+    publish(state, container, "exec_die", {{"execID", exec_id}, {"exitCode", std::to_string(exit_code)}});
+  }
   container.changed.notify_all();
 }
 

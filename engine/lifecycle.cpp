@@ -13,6 +13,7 @@
 #include "engine/health.h"
 #include "engine/launcher.h"
 #include "engine/restart_policy.h"
+#include "engine/run_events.h"
 
 namespace mydocker::engine {
 namespace {
@@ -64,6 +65,8 @@ void record_started(EngineState& state, Container& container, const Launched& la
   container.exit_handled = false;
   container.oom_announced = false;
   begin_health(container);
+  container.die_announced = false;
+  container.recovered = false;
   set_state(container, ContainerState::running);
 }
 
@@ -123,18 +126,8 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   record_started(state, *container, launched);
   co_await save_record(state, container);
   trace.mark("record");
-  for (const EndpointRecord& endpoint : launched.endpoints) {
-    state.events.publish("network", "connect", endpoint.network_id,
-                         {{"container", container->id()}, {"name", endpoint.network_name}, {"type", "bridge"}});
-  }
-  for (const auto& [target, name] : container->record.volume_names) {
-    state.events.publish("volume", "mount", name,
-                         {{"container", container->id()},
-                          {"destination", target},
-                          {"driver", "local"},
-                          {"propagation", ""},
-                          {"read/write", "true"}});
-  }
+  failpoint("start.events");
+  publish_connected(state, *container);
   publish(state, *container, "start");
   container->changed.notify_all();
   UniqueFd events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
@@ -149,15 +142,11 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
 awaitable<void> release_network(EngineState& state, ContainerPtr container) {
   const std::string id = container->id();
   co_await blocking(state.disk_pool, [&] { state.networks->detach(id); });
+  publish_disconnected(state, *container);
   for (EndpointRecord& endpoint : container->record.endpoints) {
-    state.events.publish("network", "disconnect", endpoint.network_id,
-                         {{"container", id}, {"name", endpoint.network_name}, {"type", "bridge"}});
     endpoint = EndpointRecord{.network_id = endpoint.network_id, .network_name = endpoint.network_name};
   }
   container->record.ports.clear();
-  for (const auto& [target, name] : container->record.volume_names) {
-    state.events.publish("volume", "unmount", name, {{"container", id}, {"driver", "local"}});
-  }
 }
 
 ExitFacts exit_facts(const Container& container) {
@@ -175,15 +164,16 @@ awaitable<void> auto_remove(EngineState& state, ContainerPtr container) {
     co_await remove_now(state, container, AnonymousVolumes::remove);
 }
 
+}  // namespace
+
 api::StringMap exit_attributes(const ContainerRecord& record) {
   return {{"exitCode", std::to_string(record.exit_code)},
           {"execDuration", std::to_string((record.finished_at - record.started_at) / 1'000'000'000)}};
 }
 
-}  // namespace
-
 awaitable<void> launch(EngineState& state, ContainerPtr container) {
   Trace trace("start");
+  trace.set_subject(container->id());
   std::optional<StartFailure> failure;
   try {
     co_await do_launch(state, container, trace);
@@ -222,8 +212,9 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
   ++container->exits;
   // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
   if (!record.host_config.auto_remove) co_await save_record(state, container);
+  failpoint("exit.events");
   if (record.oom_killed && !container->oom_announced) publish(state, *container, "oom");
-  publish(state, *container, "die", exit_attributes(record));
+  if (!container->die_announced) publish(state, *container, "die", exit_attributes(record));
   container->changed.notify_all();
   co_await release_network(state, container);
   if (restarts) spawn(state.io, "restart " + container->id(), restart_later(state, container));
@@ -276,8 +267,7 @@ awaitable<void> handle_event(EngineState& state, ContainerPtr container, const r
     co_await adopt_health(state, container, *event.snapshot->health);
   } else if (event.type == "oom") {
     container->record.oom_killed = true;
-    container->oom_announced = true;
-    publish(state, *container, "oom");
+    if (!std::exchange(container->oom_announced, true)) publish(state, *container, "oom");
   } else if (event.type == "detached") {
     if (event.exec_id.empty()) {
       publish(state, *container, "detach");

@@ -34,6 +34,8 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
 /// IDs of the containers that mount the volume, running or not.
 std::vector<std::string> users_of_volume(const EngineState& state, const std::string& name);
 
+/// The attributes of its `die` beside the usual ones.
+api::StringMap exit_attributes(const ContainerRecord& record);
 /// The bookkeeping of an exit (also of one that happened while no engine ran).
 awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit);
 /// After the exit: waits for the back-off and starts again, if the policy says so. Runs by itself.

@@ -15,7 +15,8 @@ struct OciRuntime {
   bool operator==(const OciRuntime&) const = default;
 };
 
-/// What the engine is told at its start; made by api/daemon from defaults, daemon.json and flags. Immutable.
+/// What the engine is told at its start; made by api/daemon from defaults, daemon.json and flags. Immutable but for
+/// what Engine::reload takes over: the fields marked (reload), which are read on the I/O thread only.
 struct Options {
   std::string data_root = "/var/lib/mydocker";
   std::string exec_root = "/run/mydocker";
@@ -38,23 +39,26 @@ struct Options {
   std::vector<std::string> dns_options;
   std::vector<std::string> dns_search;
 
-  std::vector<std::string> registry_mirrors;
-  std::vector<std::string> insecure_registries;
-  int max_concurrent_downloads = 3;
+  std::vector<std::string> registry_mirrors;     ///< (reload)
+  std::vector<std::string> insecure_registries;  ///< (reload)
+  int max_concurrent_downloads = 3;              ///< (reload)
+  int max_concurrent_uploads = 5;                ///< (reload) for push
+  int max_download_attempts = 5;                 ///< (reload)
   std::string http_proxy;  ///< for pulls; daemon.json "proxies", else the environment of mydockerd
   std::string https_proxy;
   std::string no_proxy;
 
-  std::map<std::string, OciRuntime> runtimes;  ///< --add-runtime and daemon.json "runtimes"; never "mydocker"
-  std::string default_runtime = "mydocker";    ///< "mydocker" or a key of `runtimes`
+  std::map<std::string, OciRuntime> runtimes;  ///< (reload) --add-runtime and daemon.json "runtimes"; never "mydocker"
+  std::string default_runtime = "mydocker";    ///< (reload) "mydocker" or a key of `runtimes`
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> default_ulimits;  ///< name -> soft, hard; -1 = unlimited
   std::string seccomp_profile;  ///< path, "unconfined", or "" = built in
   bool no_new_privileges = false;
-  bool init = false;  ///< --init for every container
-  std::int64_t default_shm_size_bytes = 67108864;
-  int shutdown_timeout_seconds = 15;
-  std::vector<std::string> labels;  ///< engine labels, "k=v"
-  bool debug = false;
+  bool init = false;                               ///< --init for every container
+  std::int64_t default_shm_size_bytes = 67108864;  ///< (reload)
+  int shutdown_timeout_seconds = 15;               ///< (reload)
+  std::vector<std::string> labels;                 ///< (reload) engine labels, "k=v"
+  std::map<std::string, bool> features;            ///< (reload) shown and kept; none changes this engine
+  bool debug = false;                              ///< (reload)
 };
 
 }  // namespace mydocker::engine

@@ -7,9 +7,11 @@
 #include "engine/base/sys.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
+#include "engine/event_gaps.h"
 #include "engine/launcher.h"
 #include "engine/lifecycle.h"
 #include "engine/restart_policy.h"
+#include "engine/run_events.h"
 
 /// Taking over what an earlier engine left: every start is a recovery (DESIGN 3.2).
 namespace mydocker::engine {
@@ -48,7 +50,7 @@ std::vector<std::string> list_directory(const std::string& path) {
   return names;
 }
 
-void adopt(EngineState& state, const ContainerPtr& container, FoundShim found) {
+void adopt(EngineState& state, const ContainerPtr& container, FoundShim& found) {
   container->shim = std::move(found.client);
   container->exit_handled = false;
   container->record.pid = found.snapshot.pid;
@@ -65,7 +67,6 @@ void adopt(EngineState& state, const ContainerPtr& container, FoundShim found) {
     container->execs[exec->id] = exec;
     state.execs[exec->id] = exec;
   }
-  spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(found.events)));
 }
 
 /// Containers as the database has them; those that were being removed are gone after it.
@@ -130,9 +131,11 @@ awaitable<void> recover_container(EngineState& state, ContainerPtr container, bo
 awaitable<void> Engine::recover() {
   EngineState& state = *state_;
   co_await load_containers(state);
+  co_await load_network_names(state);
   std::vector<std::string> known;
   std::vector<std::string> live;
   std::vector<std::pair<ContainerPtr, bool>> containers;
+  std::vector<std::pair<ContainerPtr, UniqueFd>> watched;
   for (const ContainerPtr& container : state.containers.list()) {
     known.push_back(container->id());
     const bool was_alive = is_alive(container->state);
@@ -140,12 +143,17 @@ awaitable<void> Engine::recover() {
     std::optional<FoundShim> found = co_await blocking(state.disk_pool, [&] { return find_shim(dir); });
     if (found) {
       live.push_back(container->id());
-      adopt(state, container, std::move(*found));
+      adopt(state, container, *found);
+      watched.emplace_back(container, std::move(found->events));
       co_await save_record(state, container);
     } else {
       co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, sandbox_key(state, container->id())); });
     }
     containers.emplace_back(container, was_alive);
+  }
+  fill_event_gaps(state);
+  for (auto& [container, events] : watched) {
+    spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(events)));
   }
   co_await blocking(state.disk_pool, [&] {
     state.networks->recover(live);

@@ -175,7 +175,10 @@ void apply_config_file(std::string_view text, const std::vector<std::string>& fr
                   concat("the following directives are specified both as a flag and in the configuration file: ", key));
     }
     if (entry.value().is_null()) continue;
-    for (const std::string& value : setting_texts(*setting, entry.value())) apply(*setting, value, key, config);
+    for (const std::string& value : setting_texts(*setting, entry.value())) {
+      apply(*setting, value, key, config);
+      config.given[key] += value + "\n";
+    }
   }
 }
 
@@ -201,7 +204,29 @@ void check_config(Config& config) {
   }
 }
 
+/// Who reaches the socket is root on this host: over TCP only with a certificate on both sides (SECURITY R15).
+void check_remote_hosts(const Config& config) {
+  for (const std::string& host : config.hosts) {
+    if (!host.starts_with("tcp://") || config.tls_verify) continue;
+    throw Error(
+        ErrorKind::invalid_argument,
+        concat("host ", host, ": TCP is served with mutual TLS only: give --tlsverify with --tlscacert, --tlscert ",
+               "and --tlskey"));
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> find_fixed_changes(const Config& running, const Config& fresh) {
+  std::map<std::string, std::pair<std::string, std::string>> both;
+  for (const auto& [key, value] : running.given) both[key].first = value;
+  for (const auto& [key, value] : fresh.given) both[key].second = value;
+  std::vector<std::string> keys;
+  for (const auto& [key, values] : both) {
+    if (values.first != values.second && !is_reloadable(key)) keys.push_back(key);
+  }
+  return keys;
+}
 
 Config parse_config(const std::vector<std::string>& arguments) {
   Config config;
@@ -209,7 +234,9 @@ Config parse_config(const std::vector<std::string>& arguments) {
   std::vector<std::string> from_flags;
   for (const Given& flag : given) {
     apply(*flag.setting, flag.value, concat("--", flag.setting->flag), config);
-    if (!flag.setting->key.empty()) from_flags.emplace_back(flag.setting->key);
+    if (flag.setting->key.empty()) continue;
+    from_flags.emplace_back(flag.setting->key);
+    config.given[std::string(flag.setting->key)] += flag.value + "\n";
   }
   if (config.show_help || config.show_version) return config;
   const std::optional<std::string> text = find_file_at(AT_FDCWD, config.config_file, largest_config_file);
@@ -227,6 +254,7 @@ Config parse_config(const std::vector<std::string>& arguments) {
   }
   check_config(config);
   if (config.hosts.empty()) config.hosts.emplace_back(default_host);
+  check_remote_hosts(config);
   if (config.pidfile.empty()) config.pidfile = config.engine.exec_root + "/mydockerd.pid";
   return config;
 }

@@ -23,6 +23,7 @@
 #include "api/daemon/service_manager.h"
 #include "api/server/routes/routes.h"
 #include "api/server/server.h"
+#include "api/server/tls_gate.h"
 #include "api/types/system.h"
 #include "engine/base/log.h"
 #include "engine/base/sys.h"
@@ -94,14 +95,36 @@ void make_private_dir(const std::string& path, mode_t mode) {
   if (::chmod(path.c_str(), mode) != 0) throw sys_error("chmod ", path);
 }
 
-std::vector<UniqueFd> open_sockets(const Config& config) {
-  std::vector<UniqueFd> sockets;
+/// What the engine listens on.
+struct Listening {
+  std::vector<UniqueFd> local;   ///< Unix sockets
+  std::vector<UniqueFd> remote;  ///< TCP: behind TLS
+};
+
+/// A service manager may hand over sockets of either kind.
+void sort_activated(std::string_view which, const Config& config, Listening& sockets) {
+  for (UniqueFd& socket : take_activated_sockets(which)) {
+    int family = AF_UNIX;
+    socklen_t size = sizeof family;
+    if (::getsockopt(socket.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0) throw sys_error("activated socket");
+    if (family != AF_UNIX && !config.tls_verify) {
+      throw Error(ErrorKind::invalid_argument, "an activated socket is TCP: that needs --tlsverify");
+    }
+    (family == AF_UNIX ? sockets.local : sockets.remote).push_back(std::move(socket));
+  }
+}
+
+Listening open_sockets(const Config& config) {
+  Listening sockets;
   const gid_t group = find_group(config);
   for (const std::string& host : config.hosts) {
+    const std::string address = host.substr(host.find("://") + 3);
     if (host.starts_with("fd://")) {
-      for (UniqueFd& socket : take_activated_sockets()) sockets.push_back(std::move(socket));
+      sort_activated(address, config, sockets);
+    } else if (host.starts_with("tcp://")) {
+      sockets.remote.push_back(api::listen_on_tcp(address));
     } else {
-      sockets.push_back(api::listen_on_unix(host.substr(std::string_view("unix://").size()), group));
+      sockets.local.push_back(api::listen_on_unix(address, group));
     }
   }
   return sockets;
@@ -115,29 +138,64 @@ void remove_sockets(const Config& config) {
 
 /// The objects of the running program, in the order in which they need each other.
 struct Program {
-  Program(const Config& given, std::vector<UniqueFd> listening)
+  Program(const Config& given, std::vector<std::string> command_line, Listening listening)
       : config(given),
+        arguments(std::move(command_line)),
         sockets(std::move(listening)),
         engine(io.get_executor(), config.engine),
         server(io.get_executor(), api::make_router(engine)),
         end_signals(io, SIGTERM, SIGINT),
-        ignored_signals(io, SIGHUP) {}
+        reload_signals(io, SIGHUP) {}
 
   asio::io_context io{1};
-  const Config& config;
-  std::vector<UniqueFd> sockets;
+  Config config;  ///< a reload replaces it
+  const std::vector<std::string> arguments;
+  Listening sockets;
   engine::Engine engine;
   api::Server server;
   asio::signal_set end_signals;
-  asio::signal_set ignored_signals;
+  asio::signal_set reload_signals;
+  std::unique_ptr<api::TlsGate> tls;
   int exit_code = 0;
 };
 
-asio::awaitable<void> ignore_hangups(Program& program) {
-  for (;;) {
-    co_await program.ignored_signals.async_wait(asio::use_awaitable);
-    log::warn("SIGHUP: reloading the configuration is not implemented yet; restart the engine, containers run on");
+/// Flags and daemon.json are read again as at a start. What is wrong with them leaves everything as it was.
+void reload(Program& program) {
+  try {
+    Config fresh = parse_config(program.arguments);
+    find_companions(fresh.engine);
+    if (program.tls) program.tls->reload();
+    for (const std::string& key : find_fixed_changes(program.config, fresh)) {
+      log::warn("a changed setting takes effect at the next start", {{"key", key}});
+    }
+    log::set_level(fresh.log_level);
+    program.engine.reload(fresh.engine);
+    // Settings that a reload does not take over stay those of the start, and differ from the file until the next one.
+    program.config.engine.shutdown_timeout_seconds = fresh.engine.shutdown_timeout_seconds;
+    log::info("configuration reloaded", {{"file", program.config.config_file}});
+  } catch (const std::exception& error) {
+    log::error("the configuration was not reloaded and stays as it was", {{"error", error.what()}});
   }
+}
+
+asio::awaitable<void> reload_at_hangups(Program& program) {
+  for (;;) {
+    co_await program.reload_signals.async_wait(asio::use_awaitable);
+    reload(program);
+  }
+}
+
+/// Remote clients come through the gate; what it hands over is served on the I/O thread.
+void open_tls_gate(Program& program) {
+  if (program.sockets.remote.empty()) return;
+  const Config& config = program.config;
+  const auto deliver = [&program](UniqueFd plain) {
+    asio::post(program.io, [&program, plain = std::make_shared<UniqueFd>(std::move(plain))] {
+      program.server.serve_remote(std::move(*plain));
+    });
+  };
+  program.tls = std::make_unique<api::TlsGate>(
+      api::TlsFiles{.ca = config.tls_ca, .certificate = config.tls_certificate, .key = config.tls_key}, deliver);
 }
 
 /// After a crowd of clients the heap is mostly free: the kernel gets it back within a minute.
@@ -152,7 +210,8 @@ asio::awaitable<void> trim_heap(Program& program) {
 
 asio::awaitable<void> serve(Program& program) {
   co_await program.engine.recover();
-  for (UniqueFd& socket : program.sockets) program.server.listen(std::move(socket));
+  for (UniqueFd& socket : program.sockets.local) program.server.listen(std::move(socket));
+  for (UniqueFd& socket : program.sockets.remote) program.tls->listen(std::move(socket));
   for (const std::string& host : program.config.hosts) log::info("API listen on", {{"address", host}});
   notify_service_manager("READY=1");
   release_start_up_pages();
@@ -160,6 +219,7 @@ asio::awaitable<void> serve(Program& program) {
   log::info("ending; containers run on");
   notify_service_manager("STOPPING=1");
   program.server.refuse_new();
+  if (program.tls) program.tls->refuse_new();
   remove_sockets(program.config);
   co_await program.engine.shutdown();
   co_await program.server.stop(last_answers);
@@ -184,7 +244,7 @@ void limit_shutdown(Program& program) {
   });
 }
 
-int run(const Config& config) {
+int run(const Config& config, const std::vector<std::string>& arguments) {
   prepare_process();
   if (::geteuid() != 0) throw Error(ErrorKind::forbidden, "mydockerd needs to be started with root privileges");
   log::set_level(config.log_level);
@@ -200,9 +260,10 @@ int run(const Config& config) {
   find_proxies(complete.engine);
 
   // Bound first, so that clients wait for us from now on; served after the recovery.
-  auto* program = new Program(complete, open_sockets(complete));
+  auto* program = new Program(complete, arguments, open_sockets(complete));
+  open_tls_gate(*program);
   limit_shutdown(*program);
-  engine::spawn(program->io.get_executor(), "signals", ignore_hangups(*program));
+  engine::spawn(program->io.get_executor(), "signals", reload_at_hangups(*program));
   engine::spawn(program->io.get_executor(), "trim heap", trim_heap(*program));
   engine::spawn(program->io.get_executor(), "main", run_program(*program));
   program->io.run();
@@ -227,7 +288,7 @@ int main_or_throw(const std::vector<std::string>& arguments) {
     std::fputs("configuration OK\n", stdout);
     return 0;
   }
-  return run(config);
+  return run(config, arguments);
 }
 
 }  // namespace

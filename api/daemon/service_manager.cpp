@@ -26,16 +26,21 @@ int environment_number(const char* name) {
 
 }  // namespace
 
-std::vector<UniqueFd> take_activated_sockets() {
+std::vector<UniqueFd> take_activated_sockets(std::string_view which) {
   const int count = environment_number("LISTEN_FDS");
   if (environment_number("LISTEN_PID") != ::getpid() || count <= 0 || count > most_activated_fds) {
     throw Error(ErrorKind::invalid_argument,
                 "no sockets found via socket activation: make sure the service was started by systemd");
   }
+  const bool all = which.empty() || which == "*";
   std::vector<UniqueFd> sockets;
   for (int fd = first_activated_fd; fd < first_activated_fd + count; ++fd) {
+    if (!all && which != std::to_string(fd)) continue;
     if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) throw sys_error("fcntl of activated socket ", fd);
     sockets.emplace_back(fd);
+  }
+  if (sockets.empty()) {
+    throw Error(ErrorKind::invalid_argument, concat("fd://", which, ": the service manager passed no such socket"));
   }
   return sockets;
 }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -80,11 +81,10 @@ std::pair<std::string, std::string> to_pair(const std::string& value) {
 // --- one function a setting ----------------------------------------------------------------------------------------
 
 void set_host(Config& config, const std::string& value) {
-  if (value.starts_with("tcp://")) refuse("TCP listeners need mutual TLS, which is not implemented yet");
   if (value.starts_with("unix://")) {
     if (!value.substr(7).starts_with('/')) refuse(concat("\"", value, "\": the socket needs an absolute path"));
-  } else if (!value.starts_with("fd://")) {
-    refuse(concat("invalid bind address (", value, "): must be unix:///path or fd://"));
+  } else if (!value.starts_with("fd://") && !value.starts_with("tcp://")) {
+    refuse(concat("invalid bind address (", value, "): must be unix:///path, tcp://host:port or fd://"));
   }
   config.hosts.push_back(value);
 }
@@ -209,8 +209,17 @@ constexpr char yes[] = "true";
 constexpr char no[] = "false";
 constexpr char overlay2[] = "overlay2";
 
+void set_tls_verify(Config& config, const std::string& value) { config.tls_verify = to_bool(value); }
+
+/// Docker's --tls without --tlsverify lets anyone in who reaches the port: there is no such mode here.
+void set_tls(Config&, const std::string& value) { to_bool(value); }
+
+void add_feature(Config& config, const std::string& value) {
+  const auto [name, text] = to_pair(value);
+  config.engine.features[name] = to_bool(text);
+}
+
 void ignore_boolean(Config&, const std::string& value) { to_bool(value); }
-void ignore_number(Config&, const std::string& value) { to_number(value, 0, 1'000'000); }
 
 void refuse_unbuilt(Config&, const std::string&) { refuse("is not implemented yet"); }
 
@@ -248,10 +257,11 @@ constexpr Setting settings[] = {
     {"exec-root", 0, "exec-root", Takes::one,
      [](Config& config, const std::string& value) { config.engine.exec_root = to_absolute_path(value); },
      "Root directory of run-time state (default /run/mydocker)"},
+    {"feature", 0, "features", Takes::many, add_feature, "Feature switch: name=true; shown by a reload, changes nothing"},
     {"group", 'G', "group", Takes::one, set_group, "Group that may use the socket (default docker)"},
     {"help", 0, "", Takes::boolean, [](Config& config, const std::string& value) { config.show_help = to_bool(value); },
      "Print this text"},
-    {"host", 'H', "hosts", Takes::many, set_host, "Socket to listen on: unix:///path, fd://"},
+    {"host", 'H', "hosts", Takes::many, set_host, "Socket to listen on: unix:///path, tcp://host:port with --tlsverify, fd://"},
     {"icc", 0, "icc", Takes::boolean,
      [](Config& config, const std::string& value) { config.engine.icc = to_bool(value); },
      "Containers of the default bridge reach each other (default true)"},
@@ -278,9 +288,16 @@ constexpr Setting settings[] = {
     {"log-opt", 0, "log-opts", Takes::many, add_log_option, "Option of the log driver: name=value"},
     {"max-concurrent-downloads", 0, "max-concurrent-downloads", Takes::one, set_downloads,
      "Layers that a pull fetches at once (default 3)"},
-    {"max-concurrent-uploads", 0, "max-concurrent-uploads", Takes::one, ignore_number,
-     "Accepted; push is not built yet"},
-    {"max-download-attempts", 0, "max-download-attempts", Takes::one, ignore_number, "Accepted; the engine decides"},
+    {"max-concurrent-uploads", 0, "max-concurrent-uploads", Takes::one,
+     [](Config& config, const std::string& value) {
+       config.engine.max_concurrent_uploads = static_cast<int>(to_number(value, 1, 64));
+     },
+     "Layers that a push sends at once (default 5)"},
+    {"max-download-attempts", 0, "max-download-attempts", Takes::one,
+     [](Config& config, const std::string& value) {
+       config.engine.max_download_attempts = static_cast<int>(to_number(value, 1, 100));
+     },
+     "Attempts at each layer of a pull (default 5)"},
     {"metrics-addr", 0, "metrics-addr", Takes::one, refuse_unbuilt, "Not implemented yet: GET /metrics on the socket"},
     {"mtu", 0, "mtu", Takes::one,
      [](Config& config, const std::string& value) {
@@ -303,11 +320,18 @@ constexpr Setting settings[] = {
     {"shutdown-timeout", 0, "shutdown-timeout", Takes::one, set_shutdown_timeout,
      "Seconds that running calls get at the end (default 15)"},
     {"storage-driver", 's', "storage-driver", Takes::one, require<overlay2>, "Storage driver: overlay2"},
-    {"tls", 0, "tls", Takes::boolean, refuse_unbuilt, "Not implemented yet"},
-    {"tlscacert", 0, "tlscacert", Takes::one, refuse_unbuilt, "Not implemented yet"},
-    {"tlscert", 0, "tlscert", Takes::one, refuse_unbuilt, "Not implemented yet"},
-    {"tlskey", 0, "tlskey", Takes::one, refuse_unbuilt, "Not implemented yet"},
-    {"tlsverify", 0, "tlsverify", Takes::boolean, refuse_unbuilt, "Not implemented yet"},
+    {"tls", 0, "tls", Takes::boolean, set_tls, "Accepted; TCP needs --tlsverify"},
+    {"tlscacert", 0, "tlscacert", Takes::one,
+     [](Config& config, const std::string& value) { config.tls_ca = to_absolute_path(value); },
+     "Authority of the clients' certificates (default /etc/mydocker/tls/ca.pem)"},
+    {"tlscert", 0, "tlscert", Takes::one,
+     [](Config& config, const std::string& value) { config.tls_certificate = to_absolute_path(value); },
+     "Certificate of the engine (default /etc/mydocker/tls/cert.pem)"},
+    {"tlskey", 0, "tlskey", Takes::one,
+     [](Config& config, const std::string& value) { config.tls_key = to_absolute_path(value); },
+     "Key of that certificate (default /etc/mydocker/tls/key.pem)"},
+    {"tlsverify", 0, "tlsverify", Takes::boolean, set_tls_verify,
+     "Serve TCP clients that show a certificate of the authority"},
     {"userland-proxy", 0, "userland-proxy", Takes::boolean, ignore_boolean, "Accepted; no proxy program exists"},
     {"userns-remap", 0, "userns-remap", Takes::one, refuse_unbuilt, "Not implemented yet"},
     {"validate", 0, "", Takes::boolean,
@@ -318,6 +342,24 @@ constexpr Setting settings[] = {
 };
 
 }  // namespace
+
+bool is_reloadable(std::string_view key) {
+  static constexpr std::string_view keys[] = {"debug",
+                                              "default-runtime",
+                                              "default-shm-size",
+                                              "features",
+                                              "insecure-registries",
+                                              "labels",
+                                              "live-restore",
+                                              "log-level",
+                                              "max-concurrent-downloads",
+                                              "max-concurrent-uploads",
+                                              "max-download-attempts",
+                                              "registry-mirrors",
+                                              "runtimes",
+                                              "shutdown-timeout"};
+  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+}
 
 std::span<const Setting> all_settings() { return settings; }
 

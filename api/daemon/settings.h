@@ -21,6 +21,9 @@ struct Setting {
   std::string_view help;
 };
 
+/// Does SIGHUP take over a change of this key of daemon.json?
+bool is_reloadable(std::string_view key);
+
 /// In the order of the help.
 std::span<const Setting> all_settings();
 

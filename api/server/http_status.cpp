@@ -30,6 +30,8 @@ Status to_status(ErrorKind kind) noexcept {
 
 std::string_view reason_phrase(Status status) noexcept {
   switch (status) {
+    case Status::switching_protocols:
+      return "Switching Protocols";
     case Status::ok:
       return "OK";
     case Status::created:

@@ -8,6 +8,7 @@ namespace mydocker::api {
 
 /// The status codes that the API sends.
 enum class Status : int {
+  switching_protocols = 101,
   ok = 200,
   created = 201,
   no_content = 204,

@@ -45,7 +45,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
 
   awaitable<void> accept_loop(std::shared_ptr<asio::posix::stream_descriptor> listener);
   void accept_waiting(int listener);
-  void serve(UniqueFd socket);
+  void serve(UniqueFd socket, Peer peer);
   awaitable<void> run(std::shared_ptr<Connection> connection);
   bool make_room(uid_t user);
 
@@ -86,7 +86,7 @@ void Server::State::accept_waiting(int listener) {
       return;
     }
     short_of_files = false;
-    serve(UniqueFd(fd));
+    serve(UniqueFd(fd), read_peer(fd));
   }
 }
 
@@ -104,8 +104,7 @@ bool Server::State::make_room(uid_t user) {
   return true;
 }
 
-void Server::State::serve(UniqueFd socket) {
-  const Peer peer = read_peer(socket.get());
+void Server::State::serve(UniqueFd socket, Peer peer) {
   std::size_t of_user = 0;
   for (const std::shared_ptr<Connection>& connection : connections) {
     of_user += connection->peer().uid == peer.uid && !connection->aborted();
@@ -151,7 +150,14 @@ void Server::listen(UniqueFd socket) {
 
 void Server::serve(UniqueFd socket) {
   set_nonblocking(socket.get());
-  state_->serve(std::move(socket));
+  const Peer peer = read_peer(socket.get());
+  state_->serve(std::move(socket), peer);
+}
+
+void Server::serve_remote(UniqueFd socket) {
+  if (state_->stopping) return;
+  set_nonblocking(socket.get());
+  state_->serve(std::move(socket), Peer{});
 }
 
 void Server::refuse_new() {

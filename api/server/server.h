@@ -21,6 +21,8 @@ class Server {
   void listen(UniqueFd socket);
   /// Serves one connected socket: for tests and socketpairs.
   void serve(UniqueFd socket);
+  /// As serve, of a client that another part of this process speaks for (TLS): its socket's credentials are our own.
+  void serve_remote(UniqueFd socket);
 
   /// Closes the listening sockets; connections are served on.
   void refuse_new();

@@ -118,8 +118,13 @@ awaitable<RawClient> Writer::hijack(HijackHead form, bool framed) {
   if (options_.upgrade) head += "Connection: Upgrade\r\nUpgrade: tcp\r\n";
   if (form == HijackHead::exec) head += common_headers();
   head += "\r\n";
+  return take_over(std::move(head));
+}
+
+awaitable<RawClient> Writer::take_over(std::string head) {
   started_ = true;
   hijacked_ = true;
+  status_ = head.starts_with("HTTP/1.1 101") ? Status::switching_protocols : Status::ok;
   co_await write({head, "", ""});
   RawClient client;
   client.pending_input = take_read_ahead_();

@@ -71,6 +71,9 @@ class Writer {
   /// Writes the 101 or 200 head in one write and gives the connection away. `framed`: stdcopy frames will follow.
   awaitable<RawClient> hijack(HijackHead form, bool framed);
 
+  /// As hijack, with a head of the caller's own (a websocket's).
+  awaitable<RawClient> take_over(std::string head);
+
   bool started() const noexcept { return started_; }
   bool finished() const noexcept { return finished_; }
   bool hijacked() const noexcept { return hijacked_; }

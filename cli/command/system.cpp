@@ -158,84 +158,6 @@ int events(Session& session, const Arguments& arguments) {
   return 0;
 }
 
-// --- system df ---
-
-constexpr Flag df_flags[] = {
-    {"format", 0, single, "string", "Format output: 'table', 'table TEMPLATE', 'json' or a Go template"},
-    {"verbose", 'v', boolean, "", "Show detailed information on space usage", nullptr, true},
-};
-
-struct UsageLine {
-  std::string_view type;
-  std::size_t total = 0;
-  std::size_t active = 0;
-  std::int64_t size_bytes = 0;
-  std::int64_t reclaimable_bytes = 0;
-};
-
-std::vector<UsageLine> usage_lines(const api::DiskUsage& usage) {
-  UsageLine images{"Images"};
-  const auto image_list = usage.images.value_or(std::vector<api::ImageSummary>{});
-  std::int64_t used = 0;
-  for (const auto& image : image_list) {
-    ++images.total;
-    if (image.containers > 0) {
-      ++images.active;
-      used += image.size_bytes - std::max<std::int64_t>(image.shared_size_bytes, 0);
-    }
-  }
-  images.size_bytes = usage.layers_size_bytes;
-  images.reclaimable_bytes = std::max<std::int64_t>(usage.layers_size_bytes - used, 0);
-  UsageLine containers{"Containers"};
-  for (const auto& container : usage.containers.value_or(std::vector<api::ContainerSummary>{})) {
-    ++containers.total;
-    containers.size_bytes += container.size_rw_bytes;
-    if (container.state == "running" || container.state == "paused" || container.state == "restarting") {
-      ++containers.active;
-    } else {
-      containers.reclaimable_bytes += container.size_rw_bytes;
-    }
-  }
-  UsageLine volumes{"Local Volumes"};
-  for (const auto& volume : usage.volumes.value_or(std::vector<api::Volume>{})) {
-    ++volumes.total;
-    const std::int64_t size = volume.usage_data ? std::max<std::int64_t>(volume.usage_data->size_bytes, 0) : 0;
-    volumes.size_bytes += size;
-    if (volume.usage_data && volume.usage_data->reference_count > 0) {
-      ++volumes.active;
-    } else {
-      volumes.reclaimable_bytes += size;
-    }
-  }
-  UsageLine cache{"Build Cache"};
-  cache.size_bytes = usage.builder_size_bytes;
-  return {images, containers, volumes, cache};
-}
-
-int df(Session& session, const Arguments& arguments) {
-  ListFormat format;
-  format.format = arguments.text("format");
-  format.type_name = "*formatter.diskUsageContext";
-  format.default_table = "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
-  ListPrinter printer(format, {{"Type", "TYPE"},
-                               {"TotalCount", "TOTAL"},
-                               {"Active", "ACTIVE"},
-                               {"Size", "SIZE"},
-                               {"Reclaimable", "RECLAIMABLE"}});
-  for (const UsageLine& line :
-       usage_lines(from_json<api::DiskUsage>(session.api().call_json({.path = "/system/df"})))) {
-    std::string reclaimable = human_size(static_cast<double>(line.reclaimable_bytes));
-    if (line.size_bytes > 0) reclaimable += concat(" (", line.reclaimable_bytes * 100 / line.size_bytes, "%)");
-    printer.add({{"Type", json::value(line.type)},
-                 {"TotalCount", json::value(std::to_string(line.total))},
-                 {"Active", json::value(std::to_string(line.active))},
-                 {"Size", json::value(human_size(static_cast<double>(line.size_bytes)))},
-                 {"Reclaimable", json::value(reclaimable)}});
-  }
-  print(printer.render());
-  return 0;
-}
-
 // --- context ls ---
 
 constexpr Flag context_flags[] = {
@@ -340,12 +262,6 @@ constexpr Command commands[] = {
      .summary = "Print the name of the current context",
      .most_arguments = 0,
      .run = context_show},
-    {.name = "system df",
-     .usage = "[OPTIONS]",
-     .summary = "Show disk usage",
-     .most_arguments = 0,
-     .flags = df_flags,
-     .run = df},
 };
 
 }  // namespace

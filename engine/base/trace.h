@@ -29,6 +29,9 @@ class Trace {
   void add(std::string_view phase, std::chrono::nanoseconds duration);
 
   const std::string& operation() const { return operation_; }
+  /// What it was done to: a container's ID.
+  const std::string& subject() const { return subject_; }
+  void set_subject(std::string subject) { subject_ = std::move(subject); }
   const std::vector<Phase>& phases() const { return phases_; }
   std::chrono::nanoseconds total() const { return last_ - begin_; }
   /// "plan;dur=0.12, spawn;dur=1.5" in milliseconds: the Server-Timing header (W3C Server Timing).
@@ -36,6 +39,7 @@ class Trace {
 
  private:
   std::string operation_;
+  std::string subject_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point last_ = begin_;
   std::vector<Phase> phases_;

@@ -40,7 +40,7 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
   request.stdin_ = options.stdin_;
   request.stdout_ = options.stdout_;
   request.stderr_ = options.stderr_;
-  request.framed = !container->record.config.tty;
+  request.framed = !container->record.config.tty && !options.raw;
   request.detach_keys = parse_detach_keys(options.detach_keys);
   request.session_id = random_hex(8);
   const std::string log_path =

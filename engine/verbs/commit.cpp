@@ -135,7 +135,12 @@ awaitable<std::string> Engine::commit(CommitRequest request) {
     state.layers->release_owner(owner);
     return id;
   });
-  publish(state, *container, "commit", {{"comment", request.comment}, {"imageID", image_id}});
+  for (const image::Reference& reference : references) {
+    state.events.publish("image", "tag", image_id, {{"name", reference.familiar()}});
+  }
+  const std::string reference = references.empty() ? "" : references.front().familiar();
+  publish(state, *container, "commit",
+          {{"comment", request.comment}, {"imageID", image_id}, {"imageRef", reference}});
   co_return image_id;
 }
 

@@ -80,15 +80,20 @@ class NameReservation {
   bool kept_ = false;
 };
 
-/// Makes the volumes that are not there yet and notes their names. Blocks.
-void create_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, ContainerRecord& record) {
+/// Makes the volumes that are not there yet and notes their names; gives the new ones. Blocks.
+std::vector<std::string> create_volumes(EngineState& state, const std::vector<PlannedMount>& mounts,
+                                        ContainerRecord& record) {
+  std::vector<std::string> made;
   for (const PlannedMount& mount : mounts) {
     if (mount.kind != PlannedMount::Kind::volume) continue;
     storage::VolumeRequest request;
     request.name = mount.source;
     if (mount.source.empty()) request.labels = api::StringMap{{"com.docker.volume.anonymous", ""}};
-    record.volume_names[mount.target] = state.volumes->create(request).name;
+    const bool existed = !request.name.empty() && state.volumes->find(request.name).has_value();
+    const std::string name = record.volume_names[mount.target] = state.volumes->create(request).name;
+    if (!existed) made.push_back(name);
   }
+  return made;
 }
 
 /// The image's content of the mount point becomes the content of an empty volume. Blocks.
@@ -180,9 +185,10 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
           : options.name;
   NameReservation name(state.containers, record.name, record.id);
   trace.mark("check");
+  std::vector<std::string> new_volumes;
   co_await blocking(state.database_pool, [&] {
     check_bind_sources(mounts);
-    create_volumes(state, mounts, record);
+    new_volumes = create_volumes(state, mounts, record);
     store_container(state, record);
     fill_volumes(state, mounts, record);
   });
@@ -191,7 +197,11 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   container->record = std::move(record);
   state.containers.add(container);
   name.keep();
+  for (const std::string& volume : new_volumes) {
+    state.events.publish("volume", "create", volume, {{"driver", "local"}});
+  }
   publish(state, *container, "create");
+  trace.set_subject(container->id());
   state.traces.record(trace);
   response.id = container->id();
   co_return response;

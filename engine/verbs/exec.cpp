@@ -111,6 +111,7 @@ awaitable<void> Engine::start_exec(std::string exec_id, api::ExecStartRequest st
   exec->started = true;
   exec->running = true;
   Trace trace("exec");
+  trace.set_subject(container->id());
   runtime::ExecRequest request = make_request(state, *container, *exec, start);
   HijackedClient client;
   if (!start.detach) {

@@ -24,8 +24,17 @@ image::RegistryAuth to_registry_auth(const api::AuthConfig& auth) {
                              .server_address = auth.server_address};
 }
 
-void publish_image(EngineState& state, std::string action, const std::string& id, const std::string& name) {
-  state.events.publish("image", std::move(action), id, {{"name", name}});
+/// Image events carry the labels of the image, as those of containers do.
+void publish_image(EngineState& state, std::string action, const std::string& id, const std::string& name,
+                   api::StringMap labels = {}) {
+  labels["name"] = name;
+  state.events.publish("image", std::move(action), id, std::move(labels));
+}
+
+/// {} where there is no such image (any more). Blocks.
+api::StringMap find_labels(const EngineState& state, const std::string& name) {
+  const std::optional<image::Image> image = state.images->find(name);
+  return image ? image->config().labels.value_or(api::StringMap{}) : api::StringMap{};
 }
 
 api::HealthConfig to_api_health(const image::HealthConfig& health) {
@@ -131,6 +140,27 @@ api::ImageSummary to_summary(const image::Image& image, int api_minor) {
   return out;
 }
 
+/// How many bytes of each image lie in layers that another image has as well. Blocks.
+std::map<std::string, std::int64_t> measure_shared(EngineState& state) {
+  std::map<std::string, std::int64_t> layer_bytes;
+  for (const storage::Layer& layer : state.layers->list()) layer_bytes[layer.chain_id.text()] = layer.size_bytes;
+  std::map<std::string, int> uses;
+  std::map<std::string, std::vector<std::string>> chains;
+  for (const image::Image& image : state.images->list()) {
+    Digest chain;
+    for (const Digest& diff_id : image.diff_ids) {
+      chain = storage::chain_id(chain, diff_id);
+      ++uses[chain.text()];
+      chains[image.id.text()].push_back(chain.text());
+    }
+  }
+  std::map<std::string, std::int64_t> shared;
+  for (const auto& [id, layers] : chains) {
+    for (const std::string& layer : layers) shared[id] += uses[layer] > 1 ? layer_bytes[layer] : 0;
+  }
+  return shared;
+}
+
 }  // namespace
 
 std::unique_ptr<ProgressStream> Engine::pull(PullRequest request) {
@@ -141,28 +171,34 @@ std::unique_ptr<ProgressStream> Engine::pull(PullRequest request) {
   wanted.platform = request.platform;
   wanted.auth = to_registry_auth(request.auth);
   const std::string name = wanted.reference.familiar();
+  const std::string repository = wanted.reference.familiar_repository();
+  const auto labels = std::make_shared<api::StringMap>();
   return start_progress(
       state,
-      [&state, wanted](const image::ProgressSink& sink, std::stop_token stop) {
-        state.puller->pull(wanted, sink, std::move(stop));
+      [&state, puller = state.puller, wanted, name, labels](const image::ProgressSink& sink, std::stop_token stop) {
+        puller->pull(wanted, sink, std::move(stop));
+        if (!wanted.all_tags) *labels = find_labels(state, name);
       },
-      [&state, name] { publish_image(state, "pull", name, name); });
+      [&state, name, repository, labels] { publish_image(state, "pull", name, repository, *labels); });
 }
 
 std::unique_ptr<ProgressStream> Engine::load(UniqueFd body, bool quiet) {
   EngineState& state = *state_;
   const auto input = std::make_shared<UniqueFd>(std::move(body));
   const auto loaded = std::make_shared<std::vector<image::LoadedImage>>();
+  const auto labels = std::make_shared<std::vector<api::StringMap>>();
   const image::LoadOptions options{.tmp_dir = state.paths.tmp(), .platform = "", .quiet = quiet};
   return start_progress(
       state,
-      [&state, input, loaded, options](const image::ProgressSink& sink, std::stop_token stop) {
+      [&state, input, loaded, labels, options](const image::ProgressSink& sink, std::stop_token stop) {
         *loaded = image::load_archive(*state.images, options, input->get(), sink, std::move(stop));
+        for (const image::LoadedImage& image : *loaded) labels->push_back(find_labels(state, image.id.text()));
         input->reset();
       },
-      [&state, loaded] {
-        for (const image::LoadedImage& image : *loaded) {
-          publish_image(state, "load", image.id.text(), image.names.empty() ? image.id.text() : image.names.front());
+      [&state, loaded, labels] {
+        for (std::size_t i = 0; i < loaded->size(); ++i) {
+          const std::string id = loaded->at(i).id.text();
+          publish_image(state, "load", id, id, labels->at(i));
         }
       });
 }
@@ -191,7 +227,8 @@ std::unique_ptr<ProgressStream> Engine::import(UniqueFd body, ImportRequest requ
 awaitable<void> Engine::check_login(api::AuthConfig auth) {
   EngineState& state = *state_;
   const image::RegistryAuth credentials = to_registry_auth(auth);
-  co_await blocking(state.transfer_pool, [&] { state.puller->check_login(credentials); });
+  const std::shared_ptr<image::Puller> puller = state.puller;
+  co_await blocking(state.transfer_pool, [&] { puller->check_login(credentials); });
 }
 
 awaitable<std::unique_ptr<Download>> Engine::save(std::vector<std::string> names) {
@@ -199,7 +236,8 @@ awaitable<std::unique_ptr<Download>> Engine::save(std::vector<std::string> names
   auto plan = std::make_shared<image::SavePlan>(
       co_await blocking(state.disk_pool, [&] { return image::plan_save(*state.images, names); }));
   for (const image::SavePlan::Entry& entry : plan->entries) {
-    publish_image(state, "save", entry.image.id.text(), entry.image.id.text());
+    publish_image(state, "save", entry.image.id.text(), entry.image.id.text(),
+                  entry.image.config().labels.value_or(api::StringMap{}));
   }
   co_return start_download(state, [&state, plan](int out) { image::save_archive(*state.images, *plan, out); });
 }
@@ -211,13 +249,15 @@ awaitable<std::vector<api::ImageSummary>> Engine::list_images(ImageListOptions o
   constexpr int counts_containers_since = 51;
   co_return co_await blocking(state.disk_pool, [&] {
     const ImageFilter filter(options.filters, *state.images);
+    std::map<std::string, std::int64_t> shared;
+    if (options.shared_size) shared = measure_shared(state);
     std::vector<api::ImageSummary> out;
     for (const image::Image& image : state.images->list()) {
       if (!filter.accepts(image)) continue;
       if (!options.all && image.repo_tags.empty() && !state.images->children(image.id).empty()) continue;
       api::ImageSummary summary = to_summary(image, options.api_minor);
       if (options.api_minor >= counts_containers_since) summary.containers = containers[summary.id];
-      if (options.shared_size) summary.shared_size_bytes = 0;
+      if (options.shared_size) summary.shared_size_bytes = shared[summary.id];
       out.push_back(std::move(summary));
     }
     return out;
@@ -273,19 +313,24 @@ awaitable<void> Engine::tag_image(std::string name, std::string repository, std:
   EngineState& state = *state_;
   const image::Reference target = image::Reference::parse(repository, tag).with_default_tag();
   const image::Image image = co_await blocking(state.disk_pool, [&] { return state.images->tag(name, target); });
-  publish_image(state, "tag", image.id.text(), target.familiar());
+  publish_image(state, "tag", image.id.text(), target.familiar(), image.config().labels.value_or(api::StringMap{}));
 }
 
 awaitable<std::vector<api::DeleteItem>> Engine::remove_image(std::string name, bool force, bool no_prune) {
   EngineState& state = *state_;
   const std::vector<image::ImageUse> uses = list_image_uses(state);
   const image::RemoveOptions options{.force = force, .noprune = no_prune};
-  const std::vector<image::DeletedItem> items =
-      co_await blocking(state.disk_pool, [&] { return state.images->remove(name, options, uses); });
+  std::string id;
+  api::StringMap labels;
+  const std::vector<image::DeletedItem> items = co_await blocking(state.disk_pool, [&] {
+    if (const std::optional<image::Image> image = state.images->find(name)) id = image->id.text();
+    labels = find_labels(state, name);
+    return state.images->remove(name, options, uses);
+  });
   std::vector<api::DeleteItem> out;
   for (const image::DeletedItem& item : items) {
     out.push_back(api::DeleteItem{item.untagged, item.deleted});
-    if (!item.untagged.empty()) publish_image(state, "untag", item.untagged, item.untagged);
+    if (!item.untagged.empty()) publish_image(state, "untag", id, id, labels);
   }
   for (const image::DeletedItem& item : items) {
     if (!item.deleted.empty()) publish_image(state, "delete", item.deleted, item.deleted);

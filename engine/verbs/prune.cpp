@@ -43,6 +43,7 @@ awaitable<api::ImagesPruneReport> Engine::prune_images(Filters filters) {
       dangling == filters.end() || dangling->second.empty() || parse_bool_filter("dangling", dangling->second);
   const std::vector<image::ImageUse> uses = list_image_uses(state);
   api::ImagesPruneReport report;
+  std::vector<std::pair<std::string, std::string>> told;  // action, image ID
   co_await blocking(state.disk_pool, [&] {
     for (const image::Image& image : state.images->list()) {
       const bool used =
@@ -55,10 +56,13 @@ awaitable<api::ImagesPruneReport> Engine::prune_images(Filters filters) {
       if (!report.images_deleted) report.images_deleted.emplace();
       for (const image::DeletedItem& item : items) {
         report.images_deleted->push_back(api::DeleteItem{item.untagged, item.deleted});
+        if (!item.untagged.empty()) told.emplace_back("untag", image.id.text());
+        if (!item.deleted.empty()) told.emplace_back("delete", item.deleted);
       }
       report.space_reclaimed_bytes += static_cast<std::uint64_t>(image.size_bytes);
     }
   });
+  for (const auto& [action, id] : told) state.events.publish("image", action, id, {{"name", id}});
   state.events.publish("image", "prune", "", {{"reclaimed", std::to_string(report.space_reclaimed_bytes)}});
   co_return report;
 }

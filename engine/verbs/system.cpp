@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <sys/vfs.h>
 
-#include <cstdio>
 #include <filesystem>
 
 #include "engine/base/sys.h"
@@ -10,7 +9,7 @@
 #include "image/image_config.h"
 #include "network/networks.h"
 
-/// info, version, events, metrics (WIRE 17, 28).
+/// info, version, events (WIRE 17, 28).
 namespace mydocker::engine {
 namespace {
 
@@ -128,14 +127,6 @@ api::Info make_static_info(const EngineState& state) {
   return info;
 }
 
-void append_metric(std::string& text, std::string_view name, std::string_view labels, double value) {
-  char number[40];
-  std::snprintf(number, sizeof number, "%.9g", value);
-  text += name;
-  if (!labels.empty()) text += concat("{", labels, "}");
-  text += concat(" ", std::string_view(number), "\n");
-}
-
 }  // namespace
 
 awaitable<api::Info> Engine::info() {
@@ -198,23 +189,6 @@ std::unique_ptr<EventStream> Engine::events(EventOptions options) { return state
 
 const TraceBook& Engine::traces() const { return state_->traces; }
 
-std::string Engine::metrics() const {
-  std::string text;
-  text +=
-      "# HELP mydocker_phase_seconds Time spent in each phase of an operation.\n# TYPE mydocker_phase_seconds "
-      "summary\n";
-  for (const auto& [key, sum] : state_->traces.sums()) {
-    const std::string labels =
-        concat("operation=\"", key.first, "\",phase=\"", key.second.empty() ? "total" : key.second, "\"");
-    append_metric(text, "mydocker_phase_seconds_sum", labels, static_cast<double>(sum.total.count()) / 1e9);
-    append_metric(text, "mydocker_phase_seconds_count", labels, static_cast<double>(sum.count));
-  }
-  text += "# HELP mydocker_containers Containers by state.\n# TYPE mydocker_containers gauge\n";
-  std::map<std::string, int> states = {{"created", 0}, {"exited", 0}, {"paused", 0}, {"running", 0}};
-  for (const ContainerPtr& container : state_->containers.list()) ++states[std::string(to_string(container->state))];
-  for (const auto& [name, count] : states)
-    append_metric(text, "mydocker_containers", concat("state=\"", name, "\""), count);
-  return text;
-}
+RequestBook& Engine::requests() { return state_->requests; }
 
 }  // namespace mydocker::engine

@@ -223,5 +223,103 @@ TEST_F(AttachTest, APausedContainerRefuses) {
   EXPECT_NE(response.body.find("is paused, unpause the container before attach"), std::string::npos) << response.body;
 }
 
+// --- websocket -------------------------------------------------------------------------------------------------------
+
+class WebsocketTest : public AttachTest {
+ protected:
+  HttpStream open(const std::string& path) {
+    return client().open("GET", path, {},
+                         {{"Connection", "keep-alive, Upgrade"},
+                          {"Upgrade", "websocket"},
+                          {"Sec-WebSocket-Version", "13"},
+                          {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}});
+  }
+  /// A client's frame: masked, as RFC 6455 wants it.
+  static std::string frame(int opcode, std::string_view payload) {
+    std::string out{static_cast<char>(0x80 | opcode), static_cast<char>(0x80 | payload.size()), 1, 2, 3, 4};
+    for (std::size_t i = 0; i < payload.size(); ++i) out += static_cast<char>(payload[i] ^ static_cast<char>(1 + i % 4));
+    return out;
+  }
+  /// All payloads of data frames until the server's close frame; `opcodes` collects every frame's kind.
+  static std::string read_to_close(HttpStream& stream, std::string& opcodes) {
+    const std::string bytes = stream.read_to_end();
+    std::string data;
+    for (std::size_t at = 0; at + 2 <= bytes.size();) {
+      const int opcode = bytes[at] & 0x0F;
+      std::size_t size = static_cast<unsigned char>(bytes[at + 1]);
+      std::size_t head = 2;
+      if (size == 126) {
+        size = static_cast<std::size_t>(static_cast<unsigned char>(bytes[at + 2])) << 8 |
+               static_cast<unsigned char>(bytes[at + 3]);
+        head = 4;
+      }
+      opcodes += std::to_string(opcode) + " ";
+      if (opcode < 8) data += bytes.substr(at + head, size);
+      at += head + size;
+    }
+    return data;
+  }
+};
+
+TEST_F(WebsocketTest, InputGoesInAndBothStreamsComeOutUnframed) {
+  const std::string id = create({.command = {"/bin/busybox", "sh", "-c", "read x; echo out-$x; echo err-$x >&2"},
+                                 .extra = {{"OpenStdin", true}, {"StdinOnce", true}}});
+  HttpStream stream = open("/containers/" + id + "/attach/ws?stream=1&stdin=1&stdout=1&stderr=1");
+  ASSERT_EQ(stream.head().status, 101);
+  EXPECT_EQ(stream.head().reason, "Switching Protocols");
+  EXPECT_EQ(stream.head().header("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") << "RFC 6455, 1.3";
+  start(id);
+  stream.write(frame(9, "hello"));
+  stream.write(frame(2, "wo") + frame(2, "rd\n"));
+  std::string opcodes;
+  const std::string data = read_to_close(stream, opcodes);
+  EXPECT_NE(data.find("out-word\n"), std::string::npos) << data;
+  EXPECT_NE(data.find("err-word\n"), std::string::npos) << data;
+  EXPECT_EQ(data.find('\0'), std::string::npos) << "no frames of the multiplexed form";
+  EXPECT_NE(opcodes.find("10 "), std::string::npos) << "the ping is answered: " << opcodes;
+  EXPECT_TRUE(opcodes.ends_with("8 ")) << "the server says goodbye: " << opcodes;
+  EXPECT_NE(opcodes.find("2 "), std::string::npos) << opcodes;
+  EXPECT_EQ(wait(id), 0);
+}
+
+TEST_F(WebsocketTest, OldClientsGetTextAndAllStreams) {
+  const std::string id = create({.command = {"/bin/busybox", "echo", "old"}});
+  HttpStream stream = open("/v1.27/containers/" + id + "/attach/ws?stream=1");
+  ASSERT_EQ(stream.head().status, 101);
+  start(id);
+  std::string opcodes;
+  EXPECT_EQ(read_to_close(stream, opcodes), "old\n");
+  EXPECT_TRUE(opcodes.starts_with("1 ")) << opcodes;
+}
+
+TEST_F(WebsocketTest, ACloseOfTheClientIsAnsweredAndTheContainerRunsOn) {
+  const std::string id = run();
+  HttpStream stream = open("/containers/" + id + "/attach/ws?stream=1&stdout=1&logs=1");
+  ASSERT_EQ(stream.head().status, 101);
+  stream.write(frame(8, std::string("\x03\xe8", 2)));
+  std::string opcodes;
+  read_to_close(stream, opcodes);
+  EXPECT_TRUE(opcodes.ends_with("8 ")) << opcodes;
+  EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
+}
+
+TEST_F(WebsocketTest, WhatIsNoWebsocketIsRefused) {
+  const std::string id = run();
+  EXPECT_EQ(client().get("/containers/" + id + "/attach/ws?stream=1").status, 400);
+  const Response missing = client().request("GET", "/containers/nobody/attach/ws", {},
+                                            {{"Connection", "Upgrade"},
+                                             {"Upgrade", "websocket"},
+                                             {"Sec-WebSocket-Version", "13"},
+                                             {"Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}});
+  EXPECT_EQ(missing.status, 404);
+  // An unmasked frame breaks the protocol: the session ends, nothing else does.
+  HttpStream stream = open("/containers/" + id + "/attach/ws?stream=1&stdin=1");
+  stream.write(std::string("\x82\x01x", 3));
+  std::string opcodes;
+  read_to_close(stream, opcodes);
+  EXPECT_EQ(opcodes, "8 ");
+  EXPECT_FALSE(engine().has_died());
+}
+
 }  // namespace
 }  // namespace mydocker::test

@@ -1,5 +1,7 @@
 // The event stream: what happened, in the order that clients rely on.
 
+#include <algorithm>
+#include <cstdio>
 #include <ctime>
 
 #include "tests/support/daemon_test.h"
@@ -61,6 +63,229 @@ TEST_F(EventsTest, ThePastIsReplayedAndEnds) {
   EXPECT_EQ(response.status, 200);
   EXPECT_NE(response.body.find("\"create\""), std::string::npos) << response.body;
   EXPECT_EQ(client().get("/events?since=20&until=10").status, 400);
+}
+
+/// Everything the ring holds that passes the filters, oldest first.
+std::vector<json::value> past(const HttpClient& client, const std::string& since = "1",
+                              const std::string& filters = "{}") {
+  const Response response = client.get(concat("/events?since=", since, "&until=", std::to_string(::time(nullptr) + 1),
+                                              "&filters=", url_encode(filters)));
+  EXPECT_EQ(response.status, 200) << response.body;
+  std::vector<json::value> events;
+  for (std::size_t begin = 0; begin < response.body.size();) {
+    const std::size_t end = response.body.find('\n', begin);
+    events.push_back(parse_json(response.body.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return events;
+}
+
+std::string stamp_of(const json::value& event) {
+  const auto time_ns = event.at("timeNano").to_number<std::int64_t>();
+  char text[40];
+  std::snprintf(text, sizeof text, "%lld.%09lld", static_cast<long long>(time_ns / 1'000'000'000),
+                static_cast<long long>(time_ns % 1'000'000'000));
+  return text;
+}
+
+class EventDetailTest : public EventsTest {
+ protected:
+  /// "Type Action key=value ..." of the named attributes that are there.
+  static std::string line(const json::value& event, const std::vector<std::string>& keys) {
+    std::string out = concat(text(at(event, "Type")), " ", text(at(event, "Action")));
+    const json::object& attributes = at(event, "Actor.Attributes").as_object();
+    for (const std::string& key : keys) {
+      if (const json::value* value = attributes.if_contains(key)) out += concat(" ", key, "=", text(*value));
+    }
+    return out;
+  }
+  std::vector<std::string> lines(const std::string& filters, const std::vector<std::string>& keys) {
+    std::vector<std::string> out;
+    for (const json::value& event : past(client(), "1", filters)) out.push_back(line(event, keys));
+    return out;
+  }
+};
+
+TEST_F(EventDetailTest, EveryVerbOfAContainerHasItsEventAndAttributes) {
+  const std::string id = create({.name = "verbs", .extra = {{"Labels", json::object{{"tier", "front"}}}}});
+  const std::string base = "/containers/" + id;
+  start(id);
+  wait_ready(id);
+  EXPECT_EQ(client().post(base + "/pause").status, 204);
+  EXPECT_EQ(client().post(base + "/unpause").status, 204);
+  EXPECT_EQ(client().post(base + "/rename?name=verbs2").status, 204);
+  EXPECT_EQ(client().get(base + "/top").status, 200);
+  EXPECT_EQ(client().post(base + "/update", json::object{{"CpuShares", 512}}).status, 200);
+  EXPECT_EQ(client().get(base + "/export").status, 200);
+  EXPECT_EQ(client().post("/commit?container=" + id + "&repo=made&comment=why", json::object{}).status, 201);
+  EXPECT_EQ(exec(id, {"/payload", "exit", "3"}).code, 3);
+  EXPECT_EQ(client().post(base + "/kill?signal=USR1").status, 204);
+  EXPECT_EQ(client().post(base + "/restart?t=0").status, 204);
+  EXPECT_EQ(client().post(base + "/stop?t=0").status, 204);
+  remove(id);
+  EXPECT_EQ(client().post("/containers/prune").status, 200);
+  client().remove("/images/made");
+  const std::vector<std::string> seen =
+      lines(R"({"type":["container"]})", {"tier", "name", "signal", "exitCode", "oldName", "comment", "imageRef"});
+  const std::string common = " tier=front name=verbs2";
+  const std::vector<std::string> expected = {
+      "container create tier=front name=verbs",
+      "container start tier=front name=verbs",
+      "container pause tier=front name=verbs",
+      "container unpause tier=front name=verbs",
+      "container rename" + common + " oldName=/verbs",
+      "container top" + common,
+      "container update" + common,
+      "container export" + common,
+      "container commit" + common + " comment=why imageRef=made:latest",
+      "container exec_create: /payload exit 3" + common,
+      "container exec_start: /payload exit 3" + common,
+      "container exec_die" + common + " exitCode=3",
+      "container kill" + common + " signal=10",
+      "container kill" + common + " signal=9",
+      "container die" + common + " exitCode=137",
+      "container stop" + common,
+      "container start" + common,
+      "container restart" + common,
+      "container kill" + common + " signal=9",
+      "container die" + common + " exitCode=137",
+      "container stop" + common,
+      "container destroy" + common,
+      "container prune",
+  };
+  EXPECT_EQ(seen, expected);
+  for (const json::value& event : past(client(), "1", R"({"event":["die"]})")) {
+    EXPECT_FALSE(at(event, "Actor.Attributes.execDuration").is_null());
+    EXPECT_EQ(text(at(event, "from")), "payload");
+  }
+}
+
+TEST_F(EventDetailTest, NetworksAndVolumesSurroundTheRun) {
+  const std::string id = run_to_end({.command = {"/payload", "exit", "0"},
+                                     .name = "around",
+                                     .host = {{"NetworkMode", "bridge"}, {"Binds", json::array{"vol:/data:ro"}}}})
+                                 .code == 0
+                             ? text(at(inspect("around"), "Id"))
+                             : "";
+  remove(id);
+  EXPECT_EQ(client().remove("/volumes/vol").status, 204);
+  const std::vector<std::string> seen = lines(R"({"type":["container","network","volume"]})",
+                                              {"name", "type", "container", "destination", "driver", "read/write"});
+  const std::vector<std::string> expected = {
+      "volume create driver=local",
+      "container create name=around",
+      "network connect name=bridge type=bridge container=" + id,
+      "volume mount container=" + id + " destination=/data driver=local read/write=false",
+      "container start name=around",
+      "container die name=around",
+      "network disconnect name=bridge type=bridge container=" + id,
+      "volume unmount container=" + id + " driver=local",
+      "container destroy name=around",
+      "volume destroy driver=local",
+  };
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_F(EventDetailTest, ImagesTellTheirNamesAndLabels) {
+  const std::string image = text(at(client().get("/images/payload/json").json(), "Id"));
+  EXPECT_EQ(client().post("/images/payload/tag?repo=second&tag=2").status, 201);
+  EXPECT_EQ(client().get("/images/second:2/get").status, 200);
+  EXPECT_EQ(client().remove("/images/second:2").status, 200);
+  std::vector<std::string> seen;
+  for (const json::value& event : past(client(), "1", R"({"type":["image"]})")) {
+    EXPECT_EQ(text(at(event, "id")), text(at(event, "Actor.ID")));
+    EXPECT_EQ(text(at(event, "Actor.ID")), image);
+    seen.push_back(line(event, {"name"}));
+  }
+  const std::vector<std::string> expected = {"image load name=" + image, "image tag name=second:2",
+                                             "image save name=" + image, "image untag name=" + image};
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_F(EventDetailTest, FiltersSelectAsDockersDo) {
+  const std::string one = run_to_end({.command = {"/payload", "exit", "0"}, .name = "alpha"}).code == 0 ? "alpha" : "";
+  ASSERT_EQ(one, "alpha");
+  const std::string other = create({.name = "beta", .extra = {{"Labels", json::object{{"k", "v"}}}}});
+  const auto count = [&](const std::string& filters) { return past(client(), "1", filters).size(); };
+  EXPECT_EQ(count(R"({"container":["alpha"],"event":["create","die"]})"), 2U);
+  EXPECT_EQ(count(R"({"container":{"al":true,"be":true},"event":{"create":true}})"), 2U);
+  EXPECT_EQ(count(concat(R"({"container":[")", other.substr(0, 12), R"("]})")), 1U);
+  EXPECT_EQ(count(R"({"label":["k=v"]})"), 1U);
+  EXPECT_EQ(count(R"({"label":["k=v","absent"]})"), 0U);
+  EXPECT_EQ(count(R"({"image":["payload"],"type":["container"],"event":["create"]})"), 2U);
+  EXPECT_EQ(count(R"({"type":["network"],"event":["connect"]})"), 1U);
+  EXPECT_EQ(count(R"({"network":["none"],"event":["connect"]})"), 1U);
+  EXPECT_EQ(count(R"({"scope":["swarm"]})"), 0U);
+  EXPECT_EQ(client().get("/events?until=1&filters=" + url_encode(R"({"bogus":["x"]})")).status, 400);
+  EXPECT_EQ(client().get("/events?until=1&filters=" + url_encode("{nonsense")).status, 400);
+  EXPECT_EQ(client().get("/events?since=yesterday").status, 400);
+}
+
+TEST_F(EventDetailTest, AReconnectingClientSeesEachEventOnceOverCrashes) {
+  std::vector<std::int64_t> times;
+  std::vector<std::string> seen;
+  std::string since = "1";
+  const auto collect = [&] {
+    for (const json::value& event : past(client(), since, R"({"type":["container"]})")) {
+      times.push_back(at(event, "timeNano").to_number<std::int64_t>());
+      seen.push_back(text(at(event, "Action")));
+      since = stamp_of(event);
+    }
+  };
+  const std::string id = create();
+  collect();
+  engine().restart();
+  start(id);
+  collect();
+  engine().kill();
+  engine().start();
+  collect();
+  EXPECT_EQ(client().post("/containers/" + id + "/kill").status, 204);
+  EXPECT_EQ(wait(id), 137);
+  engine().restart();
+  remove(id);
+  collect();
+  collect();
+  EXPECT_EQ(seen, (std::vector<std::string>{"create", "start", "kill", "die", "destroy"}));
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+  EXPECT_EQ(std::adjacent_find(times.begin(), times.end()), times.end());
+}
+
+TEST_F(EventDetailTest, WhatAKilledEngineDidNotTellIsToldByTheNext) {
+  const auto restart_with = [&](const std::string& failpoints) {
+    engine().kill();
+    engine().set_environment(failpoints.empty() ? std::vector<std::string>{}
+                                                : std::vector<std::string>{"MYDOCKER_FAILPOINTS=" + failpoints});
+    engine().start();
+  };
+  const std::string id = create();
+  restart_with("start.events=kill");
+  EXPECT_THROW(client().post("/containers/" + id + "/start"), Error);
+  restart_with("exit.events=kill");
+  try {
+    client().post("/containers/" + id + "/kill");
+  } catch (const Error&) {  // it may end before it has answered
+  }
+  ASSERT_TRUE(eventually([&] { return engine().has_died(); }));
+  restart_with("");
+  std::vector<std::string> seen;
+  for (const json::value& event : past(client(), "1", R"({"type":["container"]})")) {
+    if (text(at(event, "Action")) != "kill") seen.push_back(text(at(event, "Action")));
+  }
+  EXPECT_EQ(seen, (std::vector<std::string>{"create", "start", "die"}));
+}
+
+TEST_F(EventDetailTest, TheOfficialClientReadsRelativeTimes) {
+  REQUIRE_PROGRAM("docker");
+  create({.name = "relative"});
+  const CommandResult seen =
+      docker({"events", "--since", "10m", "--until", "0s", "--filter", "container=relative", "--format", "{{.Action}}"});
+  EXPECT_EQ(seen.code, 0) << seen.err;
+  EXPECT_EQ(seen.out, "create\n");
+  const CommandResult ours = mydocker(
+      {"events", "--since", "10m", "--until", "0s", "--filter", "container=relative", "--format", "{{.Action}}"});
+  EXPECT_EQ(ours.code, 0) << ours.err;
+  EXPECT_EQ(ours.out, "create\n");
 }
 
 }  // namespace

@@ -29,11 +29,53 @@ void add_server_timing(const Engine& engine, Writer& out) {
   if (!traces.empty()) out.add_header("Server-Timing", traces.back().to_server_timing());
 }
 
+std::string_view method_name(Method method) {
+  switch (method) {
+    case Method::get:
+      return "GET";
+    case Method::head:
+      return "HEAD";
+    case Method::post:
+      return "POST";
+    case Method::put:
+      return "PUT";
+    case Method::delete_:
+      return "DELETE";
+    case Method::options:
+      return "OPTIONS";
+    case Method::other:
+      break;
+  }
+  return "other";
+}
+
+/// The status that the connection makes of what a handler threw.
+int failure_status(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const Error& error) {
+    return static_cast<int>(to_status(error.kind()));
+  } catch (const std::exception&) {
+    return static_cast<int>(Status::internal_error);
+  }
+}
+
+/// Every request is timed; a stream counts once it ends.
 awaitable<void> run(const EngineRoute* route, Engine* engine, const Request& request, Writer& out) {
   if (request.header("X-Mydocker-Trace") == "1") {
     out.on_head([engine](Writer& writer) { add_server_timing(*engine, writer); });
   }
-  return route->handler(*engine, request, out);
+  const auto begin = std::chrono::steady_clock::now();
+  std::exception_ptr failure;
+  try {
+    co_await route->handler(*engine, request, out);
+  } catch (...) {  // noted, then thrown on to the connection
+    failure = std::current_exception();
+  }
+  const int status = failure && !out.started() ? failure_status(failure) : static_cast<int>(out.status());
+  engine->requests().record({std::string(method_name(route->method)), std::string(route->pattern)}, status,
+                            std::chrono::steady_clock::now() - begin);
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace

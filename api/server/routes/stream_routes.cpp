@@ -1,5 +1,6 @@
 // The container endpoints that stay open: attach, logs, wait, stats, export.
 #include "api/server/routes/routes.h"
+#include "api/server/routes/websocket_session.h"
 #include "api/types/container.h"
 #include "api/types/stats.h"
 
@@ -27,6 +28,25 @@ awaitable<void> attach_container(Engine& engine, const Request& request, Writer&
   options.stderr_ = request.query_bool("stderr");
   options.detach_keys = request.query_text("detachKeys");
   engine::Hijack hijack = make_hijack(out, HijackHead::attach);
+  co_await engine.attach(request.path_param("id"), std::move(options), std::move(hijack));
+}
+
+/// ContainerAttachWebsocket. Standard handshake, both streams mixed and without frames of ours (WIRE 5.5).
+awaitable<void> attach_websocket(Engine& engine, const Request& request, Writer& out) {
+  constexpr int picks_streams_since = 42;
+  constexpr int binary_since = 28;
+  const bool picks = request.version.minor >= picks_streams_since;
+  engine::AttachOptions options;
+  options.stream = request.query_bool("stream");
+  options.logs = request.query_bool("logs");
+  options.stdin_ = !picks || request.query_bool("stdin");
+  options.stdout_ = !picks || request.query_bool("stdout");
+  options.stderr_ = !picks || request.query_bool("stderr");
+  options.detach_keys = request.query_text("detachKeys");
+  options.raw = true;
+  std::string accept = check_websocket_request(request);
+  const auto output = request.version.minor >= binary_since ? WebsocketOpcode::binary : WebsocketOpcode::text;
+  engine::Hijack hijack = make_websocket_hijack(out, std::move(accept), output);
   co_await engine.attach(request.path_param("id"), std::move(options), std::move(hijack));
 }
 
@@ -116,7 +136,7 @@ constexpr EngineRoute routes[] = {
     {Method::get, "/containers/{id}/stats", stream_stats, OnHangup::cancel},
     {Method::get, "/containers/{id}/export", export_container, OnHangup::cancel},
     {Method::post, "/containers/{id}/attach", attach_container},
-    {Method::get, "/containers/{id}/attach/ws", answer_not_implemented},
+    {Method::get, "/containers/{id}/attach/ws", attach_websocket},
     {Method::post, "/containers/{id}/wait", wait_container, OnHangup::cancel},
 };
 

@@ -49,6 +49,30 @@ awaitable<void> stream_events(Engine& engine, const Request& request, Writer& ou
   co_await out.end_stream();
 }
 
+/// SystemDataUsage. `type` (from 1.42, repeatable) names the lists; the others are null.
+awaitable<void> show_disk_usage(Engine& engine, const Request& request, Writer& out) {
+  engine::DiskUsageOptions options;
+  const std::vector<std::string> types = request.query_list("type");
+  constexpr int type_since = 42;
+  if (request.version.minor >= type_since && !types.empty()) {
+    options = {.images = false, .containers = false, .volumes = false, .build_cache = false};
+    for (const std::string& type : types) {
+      if (type == "image") {
+        options.images = true;
+      } else if (type == "container") {
+        options.containers = true;
+      } else if (type == "volume") {
+        options.volumes = true;
+      } else if (type == "build-cache") {
+        options.build_cache = true;
+      } else {
+        throw Error(ErrorKind::invalid_argument, concat("unknown object type: ", type));
+      }
+    }
+  }
+  co_await out.object(Status::ok, co_await engine.disk_usage(options));
+}
+
 /// Our own: Prometheus text of the engine (exposition format 0.0.4).
 awaitable<void> show_metrics(Engine& engine, const Request&, Writer& out) {
   const std::string text = engine.metrics();
@@ -64,9 +88,14 @@ awaitable<void> show_traces(Engine& engine, const Request&, Writer& out) {
       phases.push_back(json::object{{"Name", phase.name}, {"Duration", phase.duration.count()}});
     }
     list.push_back(
-        json::object{{"Operation", trace.operation()}, {"Duration", trace.total().count()}, {"Phases", phases}});
+        json::object{{"Operation", trace.operation()}, {"Subject", trace.subject()}, {"Duration", trace.total().count()}, {"Phases", phases}});
   }
   co_await out.json(Status::ok, std::move(list));
+}
+
+/// Our own: why a container ended, did not start, or is unhealthy.
+awaitable<void> explain_container(Engine& engine, const Request& request, Writer& out) {
+  co_await out.object(Status::ok, co_await engine.explain(request.path_param("id")));
 }
 
 /// SystemAuth. 401 when the registry refuses the credentials.
@@ -100,8 +129,9 @@ constexpr EngineRoute routes[] = {
     {Method::get, "/version", show_version},
     {Method::get, "/info", show_info},
     {Method::get, "/events", stream_events, OnHangup::cancel},
-    {Method::get, "/system/df", answer_not_implemented},
+    {Method::get, "/system/df", show_disk_usage},
     {Method::get, "/system/trace", show_traces},
+    {Method::get, "/containers/{id}/explain", explain_container},
     {Method::get, "/metrics", show_metrics},
     {Method::post, "/auth", check_login},
     {Method::post, "/commit", commit_container},

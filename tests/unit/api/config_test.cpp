@@ -104,7 +104,9 @@ TEST(DaemonFlags, MistakesAreNamed) {
                                              {"--label=x"},
                                              {"--default-address-pool=base=1.2.3.4/8"},
                                              {"--max-concurrent-downloads=0"},
-                                             {"--tlsverify"},
+                                             {"-H", "tcp://0.0.0.0:2375", "--tls"},
+                                             {"--tlscert=rel"},
+                                             {"--feature=x"},
                                              {"--iptables=false"}}) {
     EXPECT_NE(message_of(arguments), "") << arguments[0];
   }
@@ -144,6 +146,30 @@ TEST(DaemonFile, MistakesAreNamed) {
 
 TEST(DaemonFile, AMissingFileMattersOnlyWhenNamed) {
   EXPECT_THROW(parse_config({"--config-file=/nonexistent/daemon.json"}), Error);
+}
+
+TEST(DaemonFlags, TcpIsServedWithMutualTlsOnly) {
+  EXPECT_NE(message_of({"-H", "tcp://127.0.0.1:2376"}).find("mutual TLS only"), std::string::npos);
+  const Config config = parse({"-H", "tcp://127.0.0.1:2376", "-H", "unix:///a", "-H", "fd://", "--tlsverify",
+                               "--tlscacert=/ca", "--tlscert=/cert", "--tlskey=/key"});
+  EXPECT_EQ(config.hosts.size(), 3U);
+  EXPECT_TRUE(config.tls_verify);
+  EXPECT_EQ(config.tls_ca + config.tls_certificate + config.tls_key, "/ca/cert/key");
+}
+
+TEST(DaemonReload, WhatCannotChangeWhileRunningIsNamed) {
+  Config running;
+  apply_config_file(R"({"mtu":1400,"labels":["a=b"],"data-root":"/d"})", {}, running);
+  Config fresh;
+  apply_config_file(R"({"mtu":1500,"labels":["a=c"],"debug":true,"data-root":"/d","icc":false})", {}, fresh);
+  EXPECT_EQ(find_fixed_changes(running, fresh), (std::vector<std::string>{"icc", "mtu"}));
+  EXPECT_EQ(find_fixed_changes(fresh, fresh), std::vector<std::string>{});
+}
+
+TEST(DaemonReload, FeaturesAreAMap) {
+  Config config;
+  apply_config_file(R"({"features":{"buildkit":true,"other":false}})", {}, config);
+  EXPECT_EQ(config.engine.features, (std::map<std::string, bool>{{"buildkit", true}, {"other", false}}));
 }
 
 TEST(DaemonSettings, NamesAreUnique) {

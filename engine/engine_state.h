@@ -13,6 +13,7 @@
 #include "engine/events.h"
 #include "engine/log_reader.h"
 #include "engine/options.h"
+#include "engine/tree_sizes.h"
 #include "image/image_store.h"
 #include "image/pull.h"
 #include "network/networks.h"
@@ -20,6 +21,7 @@
 #include "storage/container_layers.h"
 #include "storage/layer_store.h"
 #include "storage/paths.h"
+#include "storage/size_ledger.h"
 #include "storage/volume_store.h"
 
 /// What the verbs share. Everything but the stores (thread-safe by themselves) is for the I/O thread only.
@@ -38,6 +40,8 @@ struct EngineState {
   std::unique_ptr<storage::LayerStore> layers;
   std::unique_ptr<storage::ContainerLayers> container_layers;
   std::unique_ptr<storage::VolumeStore> volumes;
+  std::unique_ptr<storage::SizeLedger> size_ledger;
+  std::unique_ptr<TreeSizes> tree_sizes;
   std::unique_ptr<image::ImageStore> images;
   std::unique_ptr<image::Puller> puller;
   std::unique_ptr<network::Networks> networks;

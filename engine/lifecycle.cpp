@@ -300,7 +300,11 @@ awaitable<void> finish_run(EngineState& state, ContainerPtr container) {
   co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, key); });
   container->exit_handled = true;
   container->changed.notify_all();
-  if (container->record.host_config.auto_remove) co_await auto_remove(state, container);
+  if (container->record.host_config.auto_remove) {
+    co_await auto_remove(state, container);
+  } else {
+    spawn(state.io, "settle sizes of " + container->id(), settle_sizes(state, container));
+  }
 }
 
 }  // namespace
@@ -431,6 +435,8 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   co_await wait_exit_handled(container);
   set_state(*container, ContainerState::removing);
   const std::string id = container->id();
+  // Its volumes, too: after the container is gone nobody can say any more when it last wrote to them.
+  const std::vector<std::string> trees = size_keys(container->record);
   std::optional<std::string> failure;
   try {
     co_await blocking(state.disk_pool, [&] {
@@ -441,6 +447,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
       state.database->transaction([&](Connection&) {
         ContainerStore::delete_row(*state.database, id);
         state.layers->release_owner("container:" + id);
+        state.size_ledger->forget(trees);
       });
     });
   } catch (const Error& e) {
@@ -454,6 +461,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   }
   for (const auto& [exec_id, exec] : container->execs) state.execs.erase(exec_id);
   container->pending_attaches.clear();
+  for (const std::string& key : trees) state.tree_sizes->drop(key);
   state.containers.remove(id);
   if (volumes == AnonymousVolumes::remove) co_await remove_anonymous_volumes(state, container->record.volume_names);
   container->removed = true;

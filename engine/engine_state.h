@@ -18,6 +18,7 @@
 #include "image/pull.h"
 #include "network/networks.h"
 #include "runtime/shim_client.h"
+#include "storage/container_files.h"
 #include "storage/container_layers.h"
 #include "storage/layer_store.h"
 #include "storage/paths.h"
@@ -39,6 +40,7 @@ struct EngineState {
   std::unique_ptr<Database> database;
   std::unique_ptr<storage::LayerStore> layers;
   std::unique_ptr<storage::ContainerLayers> container_layers;
+  std::unique_ptr<storage::ContainerFiles> container_files;
   std::unique_ptr<storage::VolumeStore> volumes;
   std::unique_ptr<storage::SizeLedger> size_ledger;
   std::unique_ptr<TreeSizes> tree_sizes;

@@ -35,13 +35,23 @@ UniqueFd open_mount_namespace(runtime::ShimClient& shim, int pid) {
   return fd;
 }
 
-storage::ViewMount to_view_mount(const PlannedMount& mount, const storage::Paths& paths) {
-  const bool volume = mount.kind == PlannedMount::Kind::volume;
-  return {.source = volume ? paths.volume_data(mount.source) : mount.source,
-          .subpath = "",
-          .target = mount.target,
-          .read_only = mount.read_only,
-          .recursive = mount.recursive};
+/// nullopt: a mount that is there while the container runs only.
+std::optional<storage::ViewMount> to_view_mount(const PlannedMount& mount, const ContainerRecord& record,
+                                                const storage::Paths& paths) {
+  storage::ViewMount out{.source = mount.source,
+                         .subpath = mount.subpath,
+                         .target = mount.target,
+                         .read_only = mount.read_only,
+                         .recursive = mount.recursive};
+  if (mount.kind == PlannedMount::Kind::bind) return out;
+  if (mount.kind != PlannedMount::Kind::volume) return std::nullopt;
+  out.source = paths.volume_data(mount.source);
+  const auto options = record.volume_options.find(mount.source);
+  if (options == record.volume_options.end()) return out;
+  const auto type = options->second.find("type");
+  if (type == options->second.end() || type->second != "none") return std::nullopt;
+  out.source = options->second.at("device");  // a bind
+  return out;
 }
 
 /// Blocks.
@@ -54,10 +64,11 @@ std::vector<storage::ViewMount> list_view_mounts(EngineState& state, const Conta
         {.source = file, .subpath = "", .target = concat("/etc/", name), .read_only = false, .recursive = false});
   }
   for (const PlannedMount& mount : plan_record_mounts(record)) {
-    if (mount.kind == PlannedMount::Kind::tmpfs) continue;  // is there while it runs only
+    const std::optional<storage::ViewMount> shown = to_view_mount(mount, record, state.paths);
+    if (!shown) continue;
     if (mount.create_source && !path_exists(mount.source)) make_dirs(mount.source, 0755);
     std::erase_if(mounts, [&](const storage::ViewMount& own) { return own.target == mount.target; });
-    mounts.push_back(to_view_mount(mount, state.paths));
+    mounts.push_back(*shown);
   }
   return mounts;
 }

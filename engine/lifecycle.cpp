@@ -19,6 +19,27 @@ namespace {
 constexpr int exit_code_killed = 128 + SIGKILL;
 constexpr int exit_code_start_failed = 128;
 
+std::vector<LinkedContainer> find_linked(EngineState& state, const ContainerRecord& record) {
+  std::vector<LinkedContainer> links;
+  for (const LinkRecord& link : record.links) {
+    const ContainerPtr target = state.containers.find_by_id(link.target_id);
+    if (!target) continue;  // removed: the link went with it
+    if (!is_alive(target->state) || target->record.endpoints.empty()) {
+      throw Error(ErrorKind::conflict, concat("Cannot link to a non running container: /", target->name(), " AS /",
+                                              record.name, "/", link.alias));
+    }
+    LinkedContainer out{.alias = link.alias,
+                        .name = target->name(),
+                        .hostname = target->record.config.hostname,
+                        .address = target->record.endpoints.front().address,
+                        .ports = {},
+                        .env = target->record.config.env.value_or(api::StringList{})};
+    for (const auto& [port, nothing] : target->record.config.exposed_ports) out.ports.push_back(port);
+    links.push_back(std::move(out));
+  }
+  return links;
+}
+
 LaunchInput make_launch_input(EngineState& state, const Container& container) {
   LaunchInput input;
   const ContainerRecord& record = container.record;
@@ -46,6 +67,16 @@ LaunchInput make_launch_input(EngineState& state, const Container& container) {
   if (record.host_config.pid_mode.starts_with("container:")) {
     input.pid_owner_pid = owner_of(record.host_config.pid_mode)->record.pid;
   }
+  if (record.host_config.ipc_mode.starts_with("container:")) {
+    const ContainerPtr owner = owner_of(record.host_config.ipc_mode);
+    if (owner->record.host_config.ipc_mode == "private" || owner->record.host_config.ipc_mode == "none") {
+      throw Error(ErrorKind::conflict,
+                  concat("can't join IPC of container ", owner->id(),
+                         ": non-shareable IPC (hint: use IpcMode:shareable for the donor container)"));
+    }
+    input.ipc_owner_pid = owner->record.pid;
+  }
+  input.links = find_linked(state, record);
   return input;
 }
 
@@ -108,6 +139,13 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   LaunchInput input = make_launch_input(state, *container);
   input.rootfs = state.container_layers->mount(
       container->id(), container->record.chain_id.empty() ? Digest() : Digest::parse(container->record.chain_id));
+  if (!container->record.image_mounts.empty()) {
+    co_await blocking(state.disk_pool, [&] {
+      for (const auto& [target, chain] : container->record.image_mounts) {
+        input.image_layers[target] = state.layers->lower_dirs(Digest::parse(chain));
+      }
+    });
+  }
   trace.mark("input");
   Launcher launcher(*state.networks, state.shim_program->path());
   auto prepared = co_await blocking(state.disk_pool, [&] { return launcher.prepare(input, trace); });

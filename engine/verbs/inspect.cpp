@@ -12,6 +12,21 @@ ViewContext make_context(const EngineState& state, const std::string& id) {
       .options = &state.options, .paths = &state.paths, .sandbox_key = sandbox_key(state, id), .now = now()};
 }
 
+/// The names that linked containers gave this one: "/web/db" beside "/db".
+void add_link_names(const EngineState& state, std::vector<api::ContainerSummary>& out) {
+  std::map<std::string, std::vector<std::string>> names;
+  for (const ContainerPtr& container : state.containers.list()) {
+    for (const LinkRecord& link : container->record.links) {
+      names[link.target_id].push_back(concat("/", container->name(), "/", link.alias));
+    }
+  }
+  for (api::ContainerSummary& summary : out) {
+    if (const auto found = names.find(summary.id); found != names.end()) {
+      summary.names.insert(summary.names.end(), found->second.begin(), found->second.end());
+    }
+  }
+}
+
 /// What the image's layers take, from their rows. Blocks.
 std::int64_t image_bytes(EngineState& state, const std::string& chain_id) {
   std::int64_t sum = 0;
@@ -119,6 +134,7 @@ awaitable<std::vector<api::ContainerSummary>> Engine::list(ListOptions options) 
     listed.push_back(container);
   }
   if (out.empty()) co_return out;
+  add_link_names(state, out);
   co_await blocking(state.disk_pool, [&] { set_images(state, out); });
   if (options.size) co_await set_sizes(state, std::move(listed), out);
   co_return out;

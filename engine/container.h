@@ -13,6 +13,7 @@
 #include "engine/async.h"
 #include "engine/base/time.h"
 #include "engine/container_state.h"
+#include "engine/mount_plan.h"
 #include "runtime/shim_client.h"
 
 /// Containers as the engine knows them. I/O thread only.
@@ -37,6 +38,16 @@ struct EndpointRecord {
   }
 };
 
+/// HostConfig.Links: a container of the default bridge that this one knows by a name of its own.
+struct LinkRecord {
+  std::string target_id;
+  std::string alias;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("target_id", &LinkRecord::target_id), field("alias", &LinkRecord::alias));
+  }
+};
+
 /// What survives: one row of `containers`, the document in its column `record`.
 struct ContainerRecord {
   std::string id;
@@ -50,7 +61,11 @@ struct ContainerRecord {
   api::HostConfig host_config;                                     ///< with the defaults filled in
   std::map<std::string, api::EndpointSettings> endpoint_settings;  ///< network name -> what was asked for
 
-  std::map<std::string, std::string> volume_names;  ///< mount target -> volume, anonymous ones included
+  std::map<std::string, std::string> volume_names;       ///< mount target -> volume, anonymous ones included
+  std::map<std::string, api::StringMap> volume_options;  ///< volume -> driver options, for those that have any
+  std::vector<PlannedMount> inherited_mounts;            ///< by VolumesFrom, as they were at the create
+  std::map<std::string, std::string> image_mounts;       ///< mount target -> chain ID
+  std::vector<LinkRecord> links;
 
   std::string state = "created";
   int exit_code = 0;
@@ -74,9 +89,12 @@ struct ContainerRecord {
                       field("args", &ContainerRecord::args), field("config", &ContainerRecord::config),
                       field("host_config", &ContainerRecord::host_config),
                       field("endpoint_settings", &ContainerRecord::endpoint_settings),
-                      field("volume_names", &ContainerRecord::volume_names), field("state", &ContainerRecord::state),
-                      field("exit_code", &ContainerRecord::exit_code), field("error", &ContainerRecord::error),
-                      field("oom_killed", &ContainerRecord::oom_killed),
+                      field("volume_names", &ContainerRecord::volume_names),
+                      field("volume_options", &ContainerRecord::volume_options),
+                      field("inherited_mounts", &ContainerRecord::inherited_mounts),
+                      field("image_mounts", &ContainerRecord::image_mounts), field("links", &ContainerRecord::links),
+                      field("state", &ContainerRecord::state), field("exit_code", &ContainerRecord::exit_code),
+                      field("error", &ContainerRecord::error), field("oom_killed", &ContainerRecord::oom_killed),
                       field("started_at", &ContainerRecord::started_at),
                       field("finished_at", &ContainerRecord::finished_at), field("pid", &ContainerRecord::pid),
                       field("restart_count", &ContainerRecord::restart_count),

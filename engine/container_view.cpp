@@ -115,7 +115,7 @@ std::vector<api::Port> make_ports(const Container& container) {
 }  // namespace
 
 std::vector<PlannedMount> plan_record_mounts(const ContainerRecord& record) {
-  std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);
+  std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config, record.inherited_mounts);
   for (PlannedMount& mount : mounts) {
     if (const auto named = record.volume_names.find(mount.target); named != record.volume_names.end()) {
       mount.source = named->second;

@@ -8,6 +8,7 @@
 #include "engine/base/error.h"
 #include "engine/health.h"
 #include "engine/log_plan.h"
+#include "engine/resource_plan.h"
 #include "engine/restart_policy.h"
 #include "engine/signal_names.h"
 #include "runtime/capabilities.h"
@@ -190,7 +191,13 @@ void check_network_mode(api::HostConfig& host, const api::ContainerConfig& confi
   if (host.network_mode == "host" && !host.port_bindings.empty()) {
     warnings.emplace_back("Published ports are discarded when using host network mode");
   }
-  if (host.links && !host.links->empty()) throw Error(ErrorKind::not_implemented, "Links are not implemented yet");
+  if (host.network_mode == "host" && host.links && !host.links->empty()) {
+    invalid(
+        "conflicting options: host type networking can't be used with links. This would result in undefined behavior");
+  }
+  if (!config.mac_address.empty() && (host.network_mode == "host" || is_container_mode(host.network_mode))) {
+    invalid("conflicting options: mac-address and the network mode");
+  }
   if (host.extra_hosts) {
     for (const std::string& entry : *host.extra_hosts) {
       if (entry.find_first_of(":=") == std::string::npos || entry.find_first_of(":=") == 0) {
@@ -249,6 +256,15 @@ void check_security(const api::HostConfig& host) {
   }
 }
 
+bool is_mac_address(const std::string& text) {
+  if (text.size() != 17) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool good = i % 3 == 2 ? text[i] == ':' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
+    if (!good) return false;
+  }
+  return true;
+}
+
 bool is_port_key(const std::string& key) {
   const std::size_t slash = key.find('/');
   const std::string protocol = slash == std::string::npos ? "tcp" : key.substr(slash + 1);
@@ -286,6 +302,45 @@ void check_cgroup_parent(const api::HostConfig& host, const Options& options) {
   }
 }
 
+/// Nobody here can fulfil one: there are no device drivers.
+void check_device_requests(const api::HostConfig& host) {
+  if (!host.device_requests || host.device_requests->empty()) return;
+  const api::DeviceRequest& first = host.device_requests->front();
+  std::string capabilities;
+  for (const api::StringList& set : first.capabilities.value_or(std::vector<api::StringList>{})) {
+    std::string words;
+    for (const std::string& word : set) words += (words.empty() ? "" : " ") + word;
+    capabilities += concat(capabilities.empty() ? "" : " ", "[", words, "]");
+  }
+  invalid(concat("DeviceRequests: could not select device driver \"", first.driver, "\" with capabilities: [",
+                 capabilities, "]"));
+}
+
+/// A key must belong to a namespace of the container's own: any other is the host's.
+void check_sysctls(const api::HostConfig& host) {
+  static const std::set<std::string> ipc_keys = {"kernel.msgmax", "kernel.msgmnb",         "kernel.msgmni",
+                                                 "kernel.sem",    "kernel.shmall",         "kernel.shmmax",
+                                                 "kernel.shmmni", "kernel.shm_rmid_forced"};
+  for (const auto& [written, value] : host.sysctls) {
+    std::string key = written;
+    if (key.find('/') != std::string::npos && key.find('.') == std::string::npos) {
+      std::replace(key.begin(), key.end(), '/', '.');
+    }
+    if (key.find("..") != std::string::npos || key.find('/') != std::string::npos) {
+      invalid(concat("sysctl '", written, "' is not whitelisted"));
+    }
+    if (ipc_keys.contains(key) || key.starts_with("fs.mqueue.")) {
+      if (host.ipc_mode == "host") invalid(concat("sysctl \"", key, "\" is not allowed in the hosts ipc namespace"));
+    } else if (key.starts_with("net.")) {
+      if (host.network_mode == "host") {
+        invalid(concat("sysctl \"", key, "\" not allowed in host network namespace"));
+      }
+    } else if (key != "kernel.domainname") {
+      invalid(concat("sysctl '", written, "' is not whitelisted"));
+    }
+  }
+}
+
 void check_runtime(api::HostConfig& host, const Options& options) {
   if (host.runtime.empty()) host.runtime = options.default_runtime;
   const bool own = host.runtime == "mydocker" || host.runtime == "runc";
@@ -318,6 +373,41 @@ std::vector<int> parse_cpu_list(const std::string& text) {
     for (int number = first; number <= last; ++number) numbers.push_back(number);
   }
   return numbers;
+}
+
+void check_endpoint_settings(const api::EndpointMap& endpoints, const std::string& network_mode) {
+  std::vector<std::string> problems;
+  const bool predefined = network_mode == "bridge" || network_mode == "host" || network_mode == "none";
+  for (const auto& [name, settings] : endpoints) {
+    const std::string network = name == "default" ? "bridge" : name;
+    if ((network_mode == "host" || network_mode == "none" || is_container_mode(network_mode)) &&
+        network != network_mode && !(is_container_mode(network_mode) && is_container_mode(network))) {
+      invalid(concat("conflicting options: cannot attach both user-defined and non-user-defined network-modes: ",
+                     network, " and ", network_mode));
+    }
+    const auto refuse = [&problems](bool given, std::string_view why) {
+      if (given) problems.emplace_back(why);
+    };
+    if (predefined && network == network_mode) {
+      refuse(settings.aliases && !settings.aliases->empty(),
+             "network-scoped aliases are only supported for user-defined networks");
+      refuse(settings.ipam_config &&
+                 (!settings.ipam_config->ipv4_address.empty() || !settings.ipam_config->ipv6_address.empty()),
+             "user specified IP address is supported on user defined networks only");
+    }
+    refuse(settings.ipam_config && !settings.ipam_config->ipv6_address.empty(),
+           "IPAMConfig.IPv6Address is not supported");
+    refuse(settings.ipam_config && !settings.ipam_config->link_local_ips.empty(),
+           "IPAMConfig.LinkLocalIPs is not supported");
+    refuse(settings.links && !settings.links->empty(), "Links of an endpoint are not supported");
+    refuse(settings.driver_opts && !settings.driver_opts->empty(), "DriverOpts of an endpoint are not supported");
+    refuse(!settings.mac_address.empty() && !is_mac_address(settings.mac_address),
+           "invalid MAC address: " + settings.mac_address);
+  }
+  if (problems.empty()) return;
+  std::string text = "invalid endpoint settings:";
+  for (const std::string& problem : problems) text += "\n" + problem;
+  invalid(text);
 }
 
 std::string normalize_capability(const std::string& name) {
@@ -392,6 +482,9 @@ void check_config(const api::ContainerConfig& config) {
   }
   if (!config.stop_signal.empty()) parse_signal(config.stop_signal);
   if (config.healthcheck) check_health(*config.healthcheck);
+  if (!config.mac_address.empty() && !is_mac_address(config.mac_address)) {
+    invalid(concat("invalid MAC address: ", config.mac_address));
+  }
   for (const auto& [port, nothing] : config.exposed_ports) {
     const std::string first = port.substr(0, port.find('-'));  // ranges come expanded from clients
     if (!is_port_key(port)) invalid(concat("invalid port specification: \"", port, "\""));
@@ -425,11 +518,17 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
   }
   if (host.annotations.contains(""))
     invalid("invalid Annotations: the empty string is not permitted as an annotation key");
-  if (host.device_requests && !host.device_requests->empty()) {
-    const api::DeviceRequest& first = host.device_requests->front();
-    throw Error(ErrorKind::not_implemented, concat("could not select device driver \"", first.driver,
-                                                   "\": device requests are not implemented yet"));
+  check_device_requests(host);
+  check_sysctls(host);
+  if (host.cpu_percent > 0) {
+    warnings.emplace_back("Percentage of CPU usage (CpuPercent) is a setting of Windows and has no effect.");
+    host.cpu_percent = 0;
   }
+  if (host.cpu_count > 0) {
+    warnings.emplace_back("The number of CPUs (CpuCount) is a setting of Windows and has no effect.");
+    host.cpu_count = 0;
+  }
+  for (const std::string& rule : host.device_cgroup_rules.value_or(api::StringList{})) parse_device_rule(rule);
   if (options.init && !host.init) host.init = true;
   if (host.privileged) {
     host.masked_paths.reset();

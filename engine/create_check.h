@@ -40,6 +40,9 @@ void check_config(const api::ContainerConfig& config);
 /// Checks and normalizes: afterwards HostConfig is what inspect prints. Returns the warnings of the reply.
 std::vector<std::string> check_host_config(api::HostConfig& host, const api::ContainerConfig& config,
                                            const Options& options, const HostFacts& facts);
+/// What the request says about its networks beside their names. Throws Error{invalid_argument} "invalid endpoint
+/// settings:\n..." with every problem.
+void check_endpoint_settings(const api::EndpointMap& endpoints, const std::string& network_mode);
 /// `^/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$`; returns it without the slash. Throws Error{invalid_argument}.
 std::string check_name(const std::string& name);
 

@@ -118,7 +118,10 @@ EngineState::EngineState(asio::any_io_executor executor, Options given)
   ContainerStore::prepare_tables(*database);
   layers = std::make_unique<storage::LayerStore>(*database, paths, worker_options(options));
   container_layers = std::make_unique<storage::ContainerLayers>(*layers, paths, worker_options(options));
+  container_files = std::make_unique<storage::ContainerFiles>(worker_options(options));
   volumes = std::make_unique<storage::VolumeStore>(*database, paths, worker_options(options));
+  size_ledger = std::make_unique<storage::SizeLedger>(*database);
+  tree_sizes = std::make_unique<TreeSizes>(io, disk_pool, *size_ledger);
   images = std::make_unique<image::ImageStore>(*database, *layers);
   puller = std::make_shared<image::Puller>(*images, puller_options(options, paths));
   networks = std::make_unique<network::Networks>(*database, network_options(options));

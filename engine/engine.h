@@ -125,6 +125,18 @@ class Download {
   virtual awaitable<void> finish() = 0;
 };
 
+/// A file or directory of a container on its way out (docker cp).
+struct ArchiveDownload {
+  api::PathStat stat;
+  std::unique_ptr<Download> tar;
+};
+
+struct ArchiveUpload {
+  std::string path;             ///< an existing directory of the container
+  bool keep_kinds = false;      ///< noOverwriteDirNonDir
+  bool container_owns = false;  ///< copyUIDGID: everything belongs to the container's user
+};
+
 /// Events as they come, the asked-for past first.
 class EventStream {
  public:
@@ -220,6 +232,11 @@ class Engine {
   awaitable<api::TopResponse> top(std::string id, std::string ps_args);
   awaitable<std::vector<api::Change>> changes(std::string id);
   awaitable<std::unique_ptr<Download>> export_container(std::string id);
+  /// A path as the container sees it, volumes and all. Throws not_found "Could not find the file X in container Y".
+  awaitable<api::PathStat> stat_path(std::string id, std::string path);
+  awaitable<ArchiveDownload> get_archive(std::string id, std::string path);
+  /// Unpacks `body` (a tar, compressed or not).
+  awaitable<void> put_archive(std::string id, ArchiveUpload options, UniqueFd body);
   awaitable<api::ContainerInspect> inspect(std::string id, bool size);
   awaitable<std::vector<api::ContainerSummary>> list(ListOptions options);
   /// Throws not_found at once.

@@ -13,13 +13,16 @@
 #include "engine/events.h"
 #include "engine/log_reader.h"
 #include "engine/options.h"
+#include "engine/tree_sizes.h"
 #include "image/image_store.h"
 #include "image/pull.h"
 #include "network/networks.h"
 #include "runtime/shim_client.h"
+#include "storage/container_files.h"
 #include "storage/container_layers.h"
 #include "storage/layer_store.h"
 #include "storage/paths.h"
+#include "storage/size_ledger.h"
 #include "storage/volume_store.h"
 
 /// What the verbs share. Everything but the stores (thread-safe by themselves) is for the I/O thread only.
@@ -37,7 +40,10 @@ struct EngineState {
   std::unique_ptr<Database> database;
   std::unique_ptr<storage::LayerStore> layers;
   std::unique_ptr<storage::ContainerLayers> container_layers;
+  std::unique_ptr<storage::ContainerFiles> container_files;
   std::unique_ptr<storage::VolumeStore> volumes;
+  std::unique_ptr<storage::SizeLedger> size_ledger;
+  std::unique_ptr<TreeSizes> tree_sizes;
   std::unique_ptr<image::ImageStore> images;
   std::shared_ptr<image::Puller> puller;  ///< replaced by a reload; who pulls keeps his own
   std::unique_ptr<network::Networks> networks;

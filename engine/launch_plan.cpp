@@ -74,6 +74,48 @@ std::vector<std::string> plan_environment(const ContainerRecord& record, const s
   return env;
 }
 
+/// The variables that tell a container about those it is linked to: Docker's from the time before networks had names.
+std::vector<std::string> plan_link_environment(const LaunchInput& input) {
+  std::vector<std::string> env;
+  const auto port_number = [](const std::string& port) { return std::stoi(port.substr(0, port.find('/'))); };
+  const auto protocol_of = [](const std::string& port) {
+    const std::size_t slash = port.find('/');
+    return slash == std::string::npos ? std::string("tcp") : port.substr(slash + 1);
+  };
+  for (const LinkedContainer& link : input.links) {
+    std::string prefix = link.alias;
+    std::transform(prefix.begin(), prefix.end(), prefix.begin(), [](char c) {
+      return c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    });
+    std::vector<std::string> ports = link.ports;
+    std::sort(ports.begin(), ports.end(),
+              [&](const std::string& a, const std::string& b) { return port_number(a) < port_number(b); });
+    const auto address = [&](const std::string& port) {
+      return concat(protocol_of(port), "://", link.address, ":", port_number(port));
+    };
+    if (!ports.empty()) env.push_back(concat(prefix, "_PORT=", address(ports.front())));
+    for (const std::string& port : ports) {
+      std::string protocol = protocol_of(port);
+      const std::string plain = protocol;
+      std::transform(protocol.begin(), protocol.end(), protocol.begin(),
+                     [](char c) { return static_cast<char>(std::toupper(static_cast<unsigned char>(c))); });
+      const std::string base = concat(prefix, "_PORT_", port_number(port), "_", protocol);
+      env.push_back(concat(base, "=", address(port)));
+      env.push_back(concat(base, "_ADDR=", link.address));
+      env.push_back(concat(base, "_PORT=", port_number(port)));
+      env.push_back(concat(base, "_PROTO=", plain));
+    }
+    env.push_back(concat(prefix, "_NAME=/", input.record.name, "/", link.alias));
+    for (const std::string& entry : link.env) {
+      const std::string key = entry.substr(0, entry.find('='));
+      if (key != "HOME" && key != "PATH" && entry.find('=') != std::string::npos) {
+        env.push_back(concat(prefix, "_ENV_", entry));
+      }
+    }
+  }
+  return env;
+}
+
 std::uint64_t to_rlimit(std::int64_t value) {
   return value < 0 ? std::numeric_limits<std::uint64_t>::max() : static_cast<std::uint64_t>(value);
 }
@@ -125,7 +167,54 @@ runtime::Mount make_bind(const std::string& source, const std::string& target, s
   return mount;
 }
 
-runtime::Mount make_user_mount(const PlannedMount& planned, const storage::Paths& paths) {
+std::vector<std::string> split_words(const std::string& text) {
+  std::vector<std::string> words;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    if (end > begin) words.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return words;
+}
+
+/// A volume of the local driver that is a mount of something else: its options are mount(8)'s.
+runtime::Mount make_volume_mount(const PlannedMount& planned, const api::StringMap& options) {
+  const auto option = [&](const char* key) {
+    const auto found = options.find(key);
+    return found == options.end() ? std::string() : found->second;
+  };
+  runtime::Mount mount;
+  mount.destination = planned.target;
+  mount.type = option("type");
+  mount.source = option("device");
+  mount.options = split_words(option("o"));
+  const bool binds = std::find(mount.options.begin(), mount.options.end(), "bind") != mount.options.end() ||
+                     std::find(mount.options.begin(), mount.options.end(), "rbind") != mount.options.end();
+  if (mount.type == "none" && !binds) {
+    invalid(concat("volume ", planned.source, ": the type \"none\" needs the option \"bind\""));
+  }
+  if (binds) {
+    mount.type = "bind";
+    mount.options.emplace_back("rprivate");
+  }
+  if (planned.read_only) mount.options.emplace_back("ro");
+  return mount;
+}
+
+/// The layers of an image, read-only.
+runtime::Mount make_image_mount(const PlannedMount& planned, const std::vector<std::string>& layers) {
+  if (layers.size() == 1) return make_bind(layers.front(), planned.target, {"bind", "ro", "nosuid", "nodev", "rprivate"});
+  runtime::Mount mount;
+  mount.destination = planned.target;
+  mount.type = "overlay";
+  mount.source = "overlay";
+  mount.options = {"ro", "nosuid", "nodev"};
+  for (const std::string& layer : layers) mount.options.push_back("lowerdir+=" + layer);
+  return mount;
+}
+
+runtime::Mount make_user_mount(const PlannedMount& planned, const LaunchInput& input) {
   if (planned.kind == PlannedMount::Kind::tmpfs) {
     runtime::Mount mount;
     mount.destination = planned.target;
@@ -135,11 +224,17 @@ runtime::Mount make_user_mount(const PlannedMount& planned, const storage::Paths
     if (planned.read_only) mount.options.emplace_back("ro");
     return mount;
   }
+  if (planned.kind == PlannedMount::Kind::image) return make_image_mount(planned, input.image_layers.at(planned.target));
   const bool volume = planned.kind == PlannedMount::Kind::volume;
+  if (volume && planned.subpath.empty()) {
+    const auto options = input.record.volume_options.find(planned.source);
+    if (options != input.record.volume_options.end()) return make_volume_mount(planned, options->second);
+  }
   std::vector<std::string> options = {planned.recursive ? "rbind" : "bind"};
   options.push_back(volume || planned.propagation.empty() ? "rprivate" : planned.propagation);
   if (planned.read_only) options.emplace_back(planned.read_only_recursive && planned.recursive ? "rro" : "ro");
-  return make_bind(volume ? paths.volume_data(planned.source) : planned.source, planned.target, std::move(options));
+  return make_bind(volume ? input.paths->volume_data(planned.source) : planned.source, planned.target,
+                   std::move(options));
 }
 
 void drop_option(std::vector<std::string>& options, std::string_view word) {
@@ -160,6 +255,11 @@ std::vector<runtime::Mount> plan_all_mounts(const LaunchInput& input, const Laun
     if (host.ipc_mode == "host" && mount.destination == "/dev/shm") {
       mount = make_bind(mount.destination, mount.destination, {"rbind", "rprivate"});
     }
+    // The donor's own, found inside its mount namespace.
+    if (starts_container_mode(host.ipc_mode) && mount.destination == "/dev/shm") {
+      mount = make_bind(mount.destination, mount.destination,
+                        {"bind", "rprivate", concat("mount-namespace=/proc/", input.ipc_owner_pid, "/ns/mnt")});
+    }
   }
   const bool shares_network = plan.network_kind == NetworkKind::container;
   const std::string files = input.paths->container(shares_network ? input.network_owner_id : input.record.id);
@@ -170,7 +270,7 @@ std::vector<runtime::Mount> plan_all_mounts(const LaunchInput& input, const Laun
   if (host.init.value_or(false)) {
     mounts.push_back(make_bind(input.init_program, std::string(init_in_container), {"bind", "ro", "rprivate"}));
   }
-  for (const PlannedMount& mount : plan.mounts) mounts.push_back(make_user_mount(mount, *input.paths));
+  for (const PlannedMount& mount : plan.mounts) mounts.push_back(make_user_mount(mount, input));
   return mounts;
 }
 
@@ -189,9 +289,10 @@ void plan_namespaces(const LaunchInput& input, LaunchPlan& plan) {
   }
   if (host.uts_mode != "host") own("uts");
   if (starts_container_mode(host.ipc_mode)) {
-    throw Error(ErrorKind::not_implemented, "IpcMode container: is not implemented yet");
+    join("ipc", input.ipc_owner_pid, "ipc");
+  } else if (host.ipc_mode != "host") {
+    own("ipc");
   }
-  if (host.ipc_mode != "host") own("ipc");
   if (host.cgroupns_mode == "private") own("cgroup");
   own("time");
   switch (plan.network_kind) {
@@ -401,6 +502,12 @@ LaunchPlan plan_launch(const LaunchInput& input) {
   process.args.insert(process.args.end(), record.args.begin(), record.args.end());
   if (host.init.value_or(false)) process.args.insert(process.args.begin(), {std::string(init_in_container), "--"});
   process.env = plan_environment(record, plan.hostname);
+  for (std::string& entry : plan_link_environment(input)) {
+    const std::string key = entry.substr(0, entry.find('=') + 1);
+    const bool given = std::any_of(process.env.begin(), process.env.end(),
+                                   [&](const std::string& own) { return own.starts_with(key); });
+    if (!given) process.env.push_back(std::move(entry));
+  }
   process.cwd = record.config.working_dir.empty() ? "/" : record.config.working_dir;
   const std::vector<std::string> capabilities = plan_capabilities(host);
   process.capabilities = make_capability_sets(capabilities);

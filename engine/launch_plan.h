@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,16 @@
 /// numbers and a seccomp profile from the host, changes nothing; any thread.
 namespace mydocker::engine {
 
+/// A running container that the started one knows by a name of its own (HostConfig.Links).
+struct LinkedContainer {
+  std::string alias;
+  std::string name;      ///< without slash
+  std::string hostname;
+  std::string address;
+  std::vector<std::string> ports;  ///< exposed: "80/tcp"
+  std::vector<std::string> env;
+};
+
 /// What the plan needs to know beside the record.
 struct LaunchInput {
   ContainerRecord record;
@@ -31,6 +42,9 @@ struct LaunchInput {
   int network_owner_pid = 0;  ///< of the container behind NetworkMode container:X
   std::string network_owner_id;
   int pid_owner_pid = 0;  ///< behind PidMode container:X
+  int ipc_owner_pid = 0;  ///< behind IpcMode container:X
+  std::vector<LinkedContainer> links;
+  std::map<std::string, std::vector<std::string>> image_layers;  ///< mount target -> directories, topmost first
 };
 
 enum class NetworkKind { attach, none, host, container };

@@ -50,7 +50,14 @@ void write_hosts(const LaunchInput& input, const LaunchPlan& plan, const std::ve
   for (const EndpointRecord& endpoint : endpoints) {
     own.push_back({endpoint.address, network::make_host_names(plan.hostname, input.record.config.domainname)});
   }
-  write_in_place(path, network::make_hosts_file(extra_hosts(input.record, gateway), own));
+  std::vector<network::HostsEntry> extra = extra_hosts(input.record, gateway);
+  for (const LinkedContainer& link : input.links) {
+    network::HostsEntry entry{.address = link.address, .names = {link.alias}};
+    if (link.hostname != link.alias) entry.names.push_back(link.hostname);
+    if (link.name != link.alias) entry.names.push_back(link.name);
+    extra.push_back(std::move(entry));
+  }
+  write_in_place(path, network::make_hosts_file(extra, own));
 }
 
 void write_name_files(const LaunchInput& input, const LaunchPlan& plan) {
@@ -77,6 +84,26 @@ void check_bind_sources(const std::vector<PlannedMount>& mounts) {
     }
     make_dirs(mount.source, 0755);
   }
+}
+
+/// A volume's sub-path is the volume's content: it is looked up inside of it, and what was found is what is mounted,
+/// whoever swaps it meanwhile (SECURITY C3). The descriptors must stay open until the mounts are made.
+std::vector<UniqueFd> open_subpaths(const LaunchInput& input, LaunchPlan& plan) {
+  std::vector<UniqueFd> held;
+  for (const PlannedMount& mount : plan.mounts) {
+    if (mount.kind != PlannedMount::Kind::volume || mount.subpath.empty()) continue;
+    const UniqueFd volume = open_file(input.paths->volume_data(mount.source), O_PATH | O_DIRECTORY);
+    UniqueFd found = find_in_root(volume.get(), mount.subpath, O_PATH);
+    if (!found) {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("cannot access path \"", mount.subpath, "\" of volume ", mount.source, ": no such file or directory"));
+    }
+    for (runtime::Mount& planned : plan.spec.mounts) {
+      if (planned.destination == mount.target) planned.source = concat("/proc/", ::getpid(), "/fd/", found.get());
+    }
+    held.push_back(std::move(found));
+  }
+  return held;
 }
 
 void write_bundle(const Prepared& prepared) {
@@ -169,6 +196,7 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
   prepared.cgroup = prepared.plan.spec.linux.cgroups_path;
   trace.mark("plan");
   check_bind_sources(prepared.plan.mounts);
+  const std::vector<UniqueFd> subpaths = open_subpaths(input, prepared.plan);
   try {
     if (prepared.plan.network_kind != NetworkKind::container) {
       write_name_files(input, prepared.plan);

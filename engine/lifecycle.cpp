@@ -21,6 +21,27 @@ namespace {
 constexpr int exit_code_killed = 128 + SIGKILL;
 constexpr int exit_code_start_failed = 128;
 
+std::vector<LinkedContainer> find_linked(EngineState& state, const ContainerRecord& record) {
+  std::vector<LinkedContainer> links;
+  for (const LinkRecord& link : record.links) {
+    const ContainerPtr target = state.containers.find_by_id(link.target_id);
+    if (!target) continue;  // removed: the link went with it
+    if (!is_alive(target->state) || target->record.endpoints.empty()) {
+      throw Error(ErrorKind::conflict, concat("Cannot link to a non running container: /", target->name(), " AS /",
+                                              record.name, "/", link.alias));
+    }
+    LinkedContainer out{.alias = link.alias,
+                        .name = target->name(),
+                        .hostname = target->record.config.hostname,
+                        .address = target->record.endpoints.front().address,
+                        .ports = {},
+                        .env = target->record.config.env.value_or(api::StringList{})};
+    for (const auto& [port, nothing] : target->record.config.exposed_ports) out.ports.push_back(port);
+    links.push_back(std::move(out));
+  }
+  return links;
+}
+
 LaunchInput make_launch_input(EngineState& state, const Container& container) {
   LaunchInput input;
   const ContainerRecord& record = container.record;
@@ -48,6 +69,16 @@ LaunchInput make_launch_input(EngineState& state, const Container& container) {
   if (record.host_config.pid_mode.starts_with("container:")) {
     input.pid_owner_pid = owner_of(record.host_config.pid_mode)->record.pid;
   }
+  if (record.host_config.ipc_mode.starts_with("container:")) {
+    const ContainerPtr owner = owner_of(record.host_config.ipc_mode);
+    if (owner->record.host_config.ipc_mode == "private" || owner->record.host_config.ipc_mode == "none") {
+      throw Error(ErrorKind::conflict,
+                  concat("can't join IPC of container ", owner->id(),
+                         ": non-shareable IPC (hint: use IpcMode:shareable for the donor container)"));
+    }
+    input.ipc_owner_pid = owner->record.pid;
+  }
+  input.links = find_linked(state, record);
   return input;
 }
 
@@ -113,6 +144,13 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   LaunchInput input = make_launch_input(state, *container);
   input.rootfs = state.container_layers->mount(
       container->id(), container->record.chain_id.empty() ? Digest() : Digest::parse(container->record.chain_id));
+  if (!container->record.image_mounts.empty()) {
+    co_await blocking(state.disk_pool, [&] {
+      for (const auto& [target, chain] : container->record.image_mounts) {
+        input.image_layers[target] = state.layers->lower_dirs(Digest::parse(chain));
+      }
+    });
+  }
   trace.mark("input");
   Launcher launcher(*state.networks, state.shim_program->path());
   auto prepared = co_await blocking(state.disk_pool, [&] { return launcher.prepare(input, trace); });
@@ -300,7 +338,11 @@ awaitable<void> finish_run(EngineState& state, ContainerPtr container) {
   co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, key); });
   container->exit_handled = true;
   container->changed.notify_all();
-  if (container->record.host_config.auto_remove) co_await auto_remove(state, container);
+  if (container->record.host_config.auto_remove) {
+    co_await auto_remove(state, container);
+  } else {
+    spawn(state.io, "settle sizes of " + container->id(), settle_sizes(state, container));
+  }
 }
 
 }  // namespace
@@ -431,6 +473,8 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   co_await wait_exit_handled(container);
   set_state(*container, ContainerState::removing);
   const std::string id = container->id();
+  // Its volumes, too: after the container is gone nobody can say any more when it last wrote to them.
+  const std::vector<std::string> trees = size_keys(container->record);
   std::optional<std::string> failure;
   try {
     co_await blocking(state.disk_pool, [&] {
@@ -441,6 +485,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
       state.database->transaction([&](Connection&) {
         ContainerStore::delete_row(*state.database, id);
         state.layers->release_owner("container:" + id);
+        state.size_ledger->forget(trees);
       });
     });
   } catch (const Error& e) {
@@ -454,6 +499,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   }
   for (const auto& [exec_id, exec] : container->execs) state.execs.erase(exec_id);
   container->pending_attaches.clear();
+  for (const std::string& key : trees) state.tree_sizes->drop(key);
   state.containers.remove(id);
   if (volumes == AnonymousVolumes::remove) co_await remove_anonymous_volumes(state, container->record.volume_names);
   container->removed = true;

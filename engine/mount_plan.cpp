@@ -108,6 +108,22 @@ void refuse_foreign_options(const api::Mount& mount) {
   refuse(mount.image_options.has_value() && mount.type != "image", "ImageOptions");
 }
 
+void check_read_only_options(const api::Mount& wanted, const api::BindOptions& options) {
+  const auto refuse = [](std::string_view why) { invalid(concat("invalid mount config for type \"bind\": ", why)); };
+  if (options.read_only_non_recursive && !wanted.read_only) {
+    refuse("mode must be read-only when ReadOnlyNonRecursive is specified");
+  }
+  if (!options.read_only_force_recursive) return;
+  if (!wanted.read_only) refuse("mode must be read-only when ReadOnlyForceRecursive is specified");
+  if (options.read_only_non_recursive) {
+    refuse("ReadOnlyForceRecursive and ReadOnlyNonRecursive must not be specified together");
+  }
+  if (options.non_recursive) refuse("ReadOnlyForceRecursive and NonRecursive must not be specified together");
+  if (!options.propagation.empty() && options.propagation != "rprivate") {
+    refuse("Propagation must be rprivate when ReadOnlyForceRecursive is specified");
+  }
+}
+
 PlannedMount plan_bind_mount(const api::Mount& wanted) {
   PlannedMount mount;
   if (wanted.source.empty()) invalid("invalid mount config for type \"bind\": field Source must not be empty");
@@ -128,6 +144,7 @@ PlannedMount plan_bind_mount(const api::Mount& wanted) {
     mount.recursive = !options.non_recursive;
     mount.create_source = options.create_mountpoint;
     mount.read_only_recursive = !options.read_only_non_recursive;
+    check_read_only_options(wanted, options);
   }
   return mount;
 }
@@ -160,31 +177,68 @@ PlannedMount plan_tmpfs_mount(const api::Mount& wanted) {
   return mount;
 }
 
-PlannedMount plan_mount(const api::Mount& wanted) {
-  if (wanted.type != "bind" && wanted.type != "volume" && wanted.type != "tmpfs") {
-    if (wanted.type == "image") {
-      throw Error(ErrorKind::not_implemented, "mounts of type \"image\" are not implemented yet");
+/// Clean and without a way out: "../x" is refused, whatever symlinks the volume holds is the start's business.
+std::string check_subpath(const std::string& subpath, std::string_view type) {
+  if (subpath.empty()) return subpath;
+  int depth = 0;
+  for (const std::string& part : split(subpath, '/')) {
+    if (part == "..") {
+      --depth;
+    } else if (!part.empty() && part != ".") {
+      ++depth;
     }
+    if (depth < 0) break;
+  }
+  if (subpath.front() == '/' || depth < 0) {
+    invalid(concat("invalid mount config for type \"", type, "\": subpath must be a relative path within the volume"));
+  }
+  const std::string clean = clean_path("/" + subpath);
+  return clean == "/" ? "" : clean.substr(1);
+}
+
+PlannedMount plan_volume_mount(const api::Mount& wanted) {
+  PlannedMount mount;
+  mount.kind = PlannedMount::Kind::volume;
+  mount.source = wanted.source;
+  mount.mode = "z";
+  if (!wanted.volume_options) return mount;
+  const api::VolumeOptions& options = *wanted.volume_options;
+  mount.no_copy = options.no_copy || !options.subpath.empty();
+  mount.subpath = check_subpath(options.subpath, "volume");
+  if (!mount.subpath.empty() && wanted.source.empty()) {
+    invalid("invalid mount config for type \"volume\": must not set Subpath when using anonymous volumes");
+  }
+  if (!options.labels.empty()) mount.volume_labels = options.labels;
+  if (options.driver_config) {
+    mount.volume_driver = options.driver_config->name;
+    if (!options.driver_config->options.empty()) mount.volume_options = options.driver_config->options;
+  }
+  return mount;
+}
+
+PlannedMount plan_image_mount(const api::Mount& wanted) {
+  if (wanted.source.empty()) invalid("invalid mount config for type \"image\": field Source must not be empty");
+  if (wanted.image_options && !wanted.image_options->subpath.empty()) {
+    invalid("invalid mount config for type \"image\": ImageOptions.Subpath is not supported");
+  }
+  PlannedMount mount;
+  mount.kind = PlannedMount::Kind::image;
+  mount.source = wanted.source;
+  return mount;
+}
+
+PlannedMount plan_mount(const api::Mount& wanted) {
+  if (wanted.type != "bind" && wanted.type != "volume" && wanted.type != "tmpfs" && wanted.type != "image") {
     invalid(concat("invalid mount config for type \"", wanted.type, "\": mount type unknown"));
   }
   check_target(wanted.target, wanted.type);
   refuse_foreign_options(wanted);
-  PlannedMount mount;
-  if (wanted.type == "bind") {
-    mount = plan_bind_mount(wanted);
-  } else if (wanted.type == "tmpfs") {
-    mount = plan_tmpfs_mount(wanted);
-  } else {
-    mount.kind = PlannedMount::Kind::volume;
-    mount.source = wanted.source;
-    mount.mode = "z";
-    mount.no_copy = wanted.volume_options && wanted.volume_options->no_copy;
-    if (wanted.volume_options && !wanted.volume_options->subpath.empty()) {
-      throw Error(ErrorKind::not_implemented, "VolumeOptions.Subpath is not implemented yet");
-    }
-  }
+  PlannedMount mount = wanted.type == "bind"    ? plan_bind_mount(wanted)
+                       : wanted.type == "tmpfs" ? plan_tmpfs_mount(wanted)
+                       : wanted.type == "image" ? plan_image_mount(wanted)
+                                                : plan_volume_mount(wanted);
   mount.target = clean_path(wanted.target);
-  mount.read_only = wanted.read_only;
+  mount.read_only = wanted.read_only || wanted.type == "image";
   return mount;
 }
 
@@ -211,21 +265,55 @@ PlannedMount plan_tmpfs_entry(const std::string& target, const std::string& opti
 
 }  // namespace
 
-std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::ContainerConfig& config) {
+VolumesFrom parse_volumes_from(const std::string& text) {
+  VolumesFrom out;
+  const std::size_t colon = text.find(':');
+  out.container = text.substr(0, colon);
+  if (out.container.empty()) invalid(concat("malformed volumes-from specification: ", text));
+  if (colon == std::string::npos) return out;
+  const std::string mode = text.substr(colon + 1);
+  bool access_given = false;
+  for (const std::string& word : split(mode, ',')) {
+    const bool access = word == "ro" || word == "rw";
+    if (!access && word != "z" && word != "Z" && word != "nocopy") invalid(concat("invalid mode: ", mode));
+    if (access && access_given) invalid(concat("invalid mode: ", mode));
+    access_given = access_given || access;
+    out.read_only = out.read_only || word == "ro";
+  }
+  return out;
+}
+
+std::vector<PlannedMount> inherit_mounts(const std::vector<PlannedMount>& mounts, bool read_only) {
+  std::vector<PlannedMount> out;
+  for (PlannedMount mount : mounts) {
+    if (mount.from_tmpfs_map) continue;
+    mount.read_only = mount.read_only || read_only;
+    mount.no_copy = true;
+    mount.mode = mount.kind == PlannedMount::Kind::volume ? "" : mount.mode;
+    out.push_back(std::move(mount));
+  }
+  return out;
+}
+
+std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::ContainerConfig& config,
+                                      const std::vector<PlannedMount>& inherited) {
   std::vector<PlannedMount> mounts;
   std::set<std::string> targets;
   const auto add = [&](PlannedMount mount) {
     if (!targets.insert(mount.target).second) invalid(concat("Duplicate mount point: ", mount.target));
+    if (mount.kind == PlannedMount::Kind::volume && mount.volume_driver.empty()) {
+      mount.volume_driver = host.volume_driver;
+    }
     mounts.push_back(std::move(mount));
   };
-  if (host.volumes_from && !host.volumes_from->empty()) {
-    throw Error(ErrorKind::not_implemented, "VolumesFrom is not implemented yet");
-  }
   if (host.binds) {
     for (const std::string& bind : *host.binds) add(parse_bind(bind));
   }
   for (const api::Mount& mount : host.mounts) add(plan_mount(mount));
   for (const auto& [target, options] : host.tmpfs) add(plan_tmpfs_entry(target, options));
+  for (auto later = inherited.rbegin(); later != inherited.rend(); ++later) {  // the last one named wins
+    if (!targets.contains(later->target)) add(*later);
+  }
   if (config.volumes) {
     for (const auto& [target, nothing] : *config.volumes) {
       if (target.empty() || target.front() != '/') {
@@ -271,6 +359,10 @@ std::vector<api::MountPoint> list_mount_points(const std::vector<PlannedMount>& 
       case PlannedMount::Kind::tmpfs:
         point.type = "tmpfs";
         break;
+      case PlannedMount::Kind::image:
+        point.type = "image";
+        point.source = mount.source;
+        break;
     }
     points.push_back(std::move(point));
   }
@@ -279,3 +371,29 @@ std::vector<api::MountPoint> list_mount_points(const std::vector<PlannedMount>& 
 }
 
 }  // namespace mydocker::engine
+
+namespace mydocker {
+
+void JsonCodec<engine::PlannedMount::Kind>::read(const json::value& value, const std::string& path,
+                                                 engine::PlannedMount::Kind& out) {
+  using enum engine::PlannedMount::Kind;
+  std::string word;
+  read_json(value, path, word);
+  out = word == "volume" ? volume : word == "tmpfs" ? tmpfs : word == "image" ? image : bind;
+}
+
+json::value JsonCodec<engine::PlannedMount::Kind>::write(engine::PlannedMount::Kind value) {
+  switch (value) {
+    case engine::PlannedMount::Kind::bind:
+      return "bind";
+    case engine::PlannedMount::Kind::volume:
+      return "volume";
+    case engine::PlannedMount::Kind::tmpfs:
+      return "tmpfs";
+    case engine::PlannedMount::Kind::image:
+      return "image";
+  }
+  return "bind";
+}
+
+}  // namespace mydocker

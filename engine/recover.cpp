@@ -147,7 +147,11 @@ awaitable<void> Engine::recover() {
       watched.emplace_back(container, std::move(found->events));
       co_await save_record(state, container);
     } else {
-      co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, sandbox_key(state, container->id())); });
+      co_await blocking(state.disk_pool, [&] {
+        // Files of a start that no engine recorded: what it wrote is in no number that was kept.
+        if (path_exists(dir)) state.size_ledger->forget(size_keys(container->record));
+        Launcher::clean_up(dir, sandbox_key(state, container->id()));
+      });
     }
     containers.emplace_back(container, was_alive);
   }
@@ -158,6 +162,7 @@ awaitable<void> Engine::recover() {
   co_await blocking(state.disk_pool, [&] {
     state.networks->recover(live);
     remove_strays(state, known);
+    state.tree_sizes->load();
   });
   for (auto& [container, was_alive] : containers) {
     std::string failure;

@@ -68,36 +68,6 @@ void add_device_tree(runtime::Linux& linux, const std::string& host_dir, const s
   }
 }
 
-runtime::DeviceRule parse_device_rule(const std::string& text) {
-  // "c 1:3 rwm"
-  runtime::DeviceRule rule;
-  rule.allow = true;
-  const std::size_t first = text.find(' ');
-  const std::size_t second = text.find(' ', first + 1);
-  const std::size_t colon = text.find(':');
-  if (first != 1 || second == std::string::npos || colon == std::string::npos || colon > second) {
-    invalid(concat("invalid device cgroup rule format: '", text, "'"));
-  }
-  rule.type = text.substr(0, 1);
-  const auto number = [&](const std::string& part) -> std::optional<std::int64_t> {
-    if (part == "*") return std::nullopt;
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (error != std::errc{} || end != part.data() + part.size()) {
-      invalid(concat("invalid device cgroup rule format: '", text, "'"));
-    }
-    return value;
-  };
-  rule.major = number(text.substr(first + 1, colon - first - 1));
-  rule.minor = number(text.substr(colon + 1, second - colon - 1));
-  rule.access = text.substr(second + 1);
-  if (rule.access.empty() || rule.access.find_first_not_of("rwm") != std::string::npos ||
-      (rule.type != "a" && rule.type != "b" && rule.type != "c")) {
-    invalid(concat("invalid device cgroup rule format: '", text, "'"));
-  }
-  return rule;
-}
-
 std::vector<runtime::ThrottleDevice> plan_throttle(const std::optional<std::vector<api::ThrottleDevice>>& devices) {
   std::vector<runtime::ThrottleDevice> out;
   for (const api::ThrottleDevice& device : devices.value_or(std::vector<api::ThrottleDevice>{})) {
@@ -128,6 +98,36 @@ void plan_block_io(const api::Resources& limits, runtime::Resources& out) {
 }
 
 }  // namespace
+
+runtime::DeviceRule parse_device_rule(const std::string& text) {
+  // "c 1:3 rwm"
+  runtime::DeviceRule rule;
+  rule.allow = true;
+  const std::size_t first = text.find(' ');
+  const std::size_t second = text.find(' ', first + 1);
+  const std::size_t colon = text.find(':');
+  if (first != 1 || second == std::string::npos || colon == std::string::npos || colon > second) {
+    invalid(concat("invalid device cgroup rule format: '", text, "'"));
+  }
+  rule.type = text.substr(0, 1);
+  const auto number = [&](const std::string& part) -> std::optional<std::int64_t> {
+    if (part == "*") return std::nullopt;
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (error != std::errc{} || end != part.data() + part.size()) {
+      invalid(concat("invalid device cgroup rule format: '", text, "'"));
+    }
+    return value;
+  };
+  rule.major = number(text.substr(first + 1, colon - first - 1));
+  rule.minor = number(text.substr(colon + 1, second - colon - 1));
+  rule.access = text.substr(second + 1);
+  if (rule.access.empty() || rule.access.find_first_not_of("rwm") != std::string::npos ||
+      (rule.type != "a" && rule.type != "b" && rule.type != "c")) {
+    invalid(concat("invalid device cgroup rule format: '", text, "'"));
+  }
+  return rule;
+}
 
 runtime::Resources plan_limits(const api::Resources& limits) {
   runtime::Resources out;

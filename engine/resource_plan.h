@@ -14,4 +14,7 @@ runtime::Resources plan_limits(const api::Resources& limits);
 /// Error{internal} for a device that is not there, Error{invalid_argument} for a malformed rule.
 void plan_devices(const api::HostConfig& host, runtime::Spec& spec);
 
+/// "c 1:3 rwm". Throws Error{invalid_argument} `invalid device cgroup rule format: 'x'`. Pure.
+runtime::DeviceRule parse_device_rule(const std::string& text);
+
 }  // namespace mydocker::engine

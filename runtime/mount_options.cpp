@@ -109,6 +109,13 @@ MountOptions parse_mount_options(const Mount& mount) {
   if (mount.type == "bind") out.bind = true;
   if (mount.type == "rbind") out.bind = out.recursive_bind = true;
   if (!mount.uid_mappings.empty()) out.id_map = true;
+  if (out.bind) {
+    std::erase_if(out.parameters, [&out](const auto& parameter) {
+      if (parameter.first != "mount-namespace") return false;
+      out.mount_namespace = parameter.second;
+      return true;
+    });
+  }
   if (out.bind && !out.parameters.empty()) {
     throw Error(ErrorKind::invalid_argument, concat("mount ", mount.destination, ": unknown option \"",
                                                     out.parameters.front().first, "\" for a bind"));

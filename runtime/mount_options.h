@@ -22,6 +22,9 @@ struct MountOptions {
   bool copy_up = false;  ///< "tmpcopyup": the tmpfs starts with what was below it
   bool id_map = false;
   bool id_map_recursive = false;
+  /// "mount-namespace=/proc/N/ns/mnt" of a bind: its source is looked up there, inside that namespace's root. Ours, for
+  /// the /dev/shm of a container whose IPC namespace is joined.
+  std::string mount_namespace;
   MountParameters parameters;  ///< everything else, for the file system
 };
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/mount.h"
@@ -134,6 +136,38 @@ UniqueFd open_host_path(const TaskOptions& options, const std::string& path) {
   return open_file(whole, O_PATH);
 }
 
+/// A copy of a mount of another namespace. The calling process goes there and comes back; it has no thread and no
+/// working directory to lose yet.
+UniqueFd clone_mount_of_namespace(const std::string& mount_namespace, const std::string& path, bool recursive) {
+  const UniqueFd own = open_file("/proc/self/ns/mnt", O_RDONLY);
+  const UniqueFd other = open_file(mount_namespace, O_RDONLY);
+  if (::setns(other.get(), CLONE_NEWNS) != 0) throw sys_error("enter ", mount_namespace);
+  UniqueFd tree;
+  std::exception_ptr failure;
+  try {
+    const UniqueFd root = open_file("/", O_PATH | O_DIRECTORY);
+    const UniqueFd source = open_in_root(root.get(), path, O_PATH);
+    tree = clone_mount(source.get(), "", recursive);
+  } catch (...) {  // thrown on when we are back
+    failure = std::current_exception();
+  }
+  if (::setns(own.get(), CLONE_NEWNS) != 0) throw sys_error("come back from ", mount_namespace);
+  if (failure) std::rethrow_exception(failure);
+  return tree;
+}
+
+/// The layers of an overlay that was asked for by "lowerdir+" options alone; empty for any other mount.
+OverlayMount read_only_stack(const Mount& mount, const MountOptions& options) {
+  OverlayMount stack;
+  if (mount.type != "overlay") return stack;
+  for (const auto& [key, value] : options.parameters) {
+    if (key == "lowerdir+") stack.lower.push_back(value);
+  }
+  if (stack.lower.size() != options.parameters.size()) stack.lower.clear();
+  stack.read_only = true;
+  return stack;
+}
+
 }  // namespace
 
 Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups, const std::vector<UniqueFd>& id_mapped_mounts)
@@ -210,6 +244,11 @@ void Rootfs::mount_file_system(const Mount& mount) {
   const bool existed = !strict && static_cast<bool>(find_in_root(root_.get(), mount.destination, O_PATH));
   const UniqueFd target =
       strict ? open_strict_target(root_.get(), mount.destination) : open_target(root_.get(), mount, true);
+  if (const OverlayMount stack = read_only_stack(mount, options); !stack.lower.empty()) {
+    const UniqueFd overlay = mount_overlay(stack, target.get());  // layers in any number, on any kernel
+    set_mount_attributes(overlay.get(), options.set, 0, MS_PRIVATE, false);
+    return;
+  }
   UniqueFd fd = make_mount(mount.type, complete_parameters(mount, options, target.get(), existed), options.set);
   if (mount.type == "proc") {
     prove_procfs(fd.get());

@@ -11,6 +11,7 @@
 
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
+#include "storage/tar_walk.h"
 #include "storage/trash.h"
 
 namespace mydocker::storage {
@@ -162,6 +163,7 @@ void ContainerLayers::diff_tar(std::string_view id, int out) {
 
 std::int64_t ContainerLayers::size_bytes(std::string_view id) {
   const UniqueFd upper = impl_->open_upper(id);
+  if (list_directory(upper.get()).empty()) return 0;  // most containers: no process is worth it
   WorkerProcess process(impl_->worker, impl_->request("size"), upper.get(), WorkerPipe::none);
   return process.finish().size_bytes;
 }

@@ -1,57 +1,17 @@
 #include "storage/tar_apply.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
-
-#include <algorithm>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
+#include "storage/space_guard.h"
 #include "storage/tar_recipe.h"
 #include "storage/tar_tree.h"
 
 namespace mydocker::storage {
 namespace {
 
-constexpr std::uint64_t bytes_between_checks = 16 << 20;
 constexpr std::uint64_t entry_cost_bytes = 4096;  ///< what a member takes on disk beside its content, at least
-constexpr std::uint64_t reserve_divisor = 20;     // 5 %
-
-/// Refuses to fill the disk to the last byte: the engine's own database needs some.
-class SpaceGuard {
- public:
-  SpaceGuard(int dir, std::uint64_t reserve_bytes) : dir_(dir), reserve_bytes_(reserve_bytes) { check(); }
-
-  void spend(std::uint64_t bytes) {
-    spent_ += bytes;
-    if (spent_ >= bytes_between_checks) check();
-  }
-
- private:
-  void check() {
-    spent_ = 0;
-    struct statvfs status{};
-    if (::fstatvfs(dir_, &status) != 0) throw sys_error("statvfs");
-    const std::uint64_t block = status.f_frsize;
-    const std::uint64_t reserve = std::min(reserve_bytes_, status.f_blocks * block / reserve_divisor);
-    if (status.f_bavail * block < reserve) throw make_sys_error(ENOSPC, "free-space reserve reached");
-  }
-
-  int dir_;
-  std::uint64_t reserve_bytes_;
-  std::uint64_t spent_ = 0;
-};
-
-/// Writes a whole chunk at its place.
-void write_at(int fd, std::string_view path, TarData data) {
-  while (!data.bytes.empty()) {
-    const ssize_t done = retry_on_eintr(
-        [&] { return ::pwrite(fd, data.bytes.data(), data.bytes.size(), static_cast<off_t>(data.offset)); });
-    if (done < 0) throw sys_error("write ", path);
-    data.bytes.remove_prefix(static_cast<std::size_t>(done));
-    data.offset += static_cast<std::uint64_t>(done);
-  }
-}
 
 class Unpacking {
  public:
@@ -109,7 +69,7 @@ class Unpacking {
       space_.spend(data->bytes.size());
       contents_ += data->bytes.size();
       if (contents_ > limits_.tree_bytes) throw Error(ErrorKind::too_large, "layer too large");
-      write_at(file.fd.get(), file.path, *data);
+      write_data(file.fd.get(), file.path, *data);
       recipe_.content(file.path, data->offset, data->bytes.size());
     }
     if (entry.sparse && ::ftruncate(file.fd.get(), static_cast<off_t>(entry.real_bytes)) != 0) {

@@ -88,7 +88,9 @@ class ChangeFinder {
 
 class TreeArchiver {
  public:
-  TreeArchiver(TarForm form, const TarWriter::Sink& sink) : form_(form), writer_(sink), buffer_(copy_bytes) {}
+  /// `prefix` goes before each member's name.
+  TreeArchiver(TarForm form, const TarWriter::Sink& sink, std::string prefix = {})
+      : form_(form), writer_(sink), prefix_(std::move(prefix)), buffer_(copy_bytes) {}
 
   Descend visit(const WalkEntry& entry) {
     if (form_ == TarForm::layer && is_whiteout(entry.status)) {
@@ -97,7 +99,7 @@ class TreeArchiver {
     }
     if (S_ISSOCK(entry.status.st_mode)) return Descend::no;  // tar has no word for it
     TarEntry member = describe(entry);
-    if (const std::string* first = links_.find_or_remember(entry.status, entry.path)) {
+    if (const std::string* first = links_.find_or_remember(entry.status, member.name)) {
       member.type = TarType::hard_link;
       member.link_name = *first;
       writer_.add(member);
@@ -115,15 +117,27 @@ class TreeArchiver {
 
   void finish() { writer_.finish(); }
 
+  /// The directory that is walked itself, under the name of the prefix.
+  void add_top(int directory) {
+    struct stat status{};
+    if (::fstat(directory, &status) != 0) throw sys_error("stat ", prefix_);
+    TarEntry member;
+    member.type = TarType::directory;
+    member.name = prefix_;
+    set_attributes(member, status);
+    member.xattrs = portable_xattrs(directory);
+    writer_.add(member);
+  }
+
  private:
   static std::string parent_of(const std::string& path) {
     const std::size_t slash = path.find_last_of('/');
     return slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
   }
 
-  static TarEntry describe(const WalkEntry& entry) {
+  TarEntry describe(const WalkEntry& entry) const {
     TarEntry member;
-    member.name = entry.path;
+    member.name = prefix_ + entry.path;
     set_attributes(member, entry.status);
     return member;
   }
@@ -192,6 +206,7 @@ class TreeArchiver {
 
   TarForm form_;
   TarWriter writer_;
+  std::string prefix_;
   HardLinks links_;
   std::vector<char> buffer_;
 };
@@ -206,6 +221,22 @@ void find_changes(int upper, int lower, std::size_t longest_path, const ChangeSi
 void write_tree(int root, TarForm form, std::size_t longest_path, const TarWriter::Sink& sink) {
   TreeArchiver archiver(form, sink);
   walk_tree(root, longest_path, [&](const WalkEntry& entry) { return archiver.visit(entry); });
+  archiver.finish();
+}
+
+void write_member(int parent, const std::string& name, const std::string& member, std::size_t longest_path,
+                  const TarWriter::Sink& sink) {
+  struct stat status{};
+  if (::fstatat(parent, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) throw sys_error("stat ", name);
+  if (!S_ISDIR(status.st_mode)) {
+    TreeArchiver archiver(TarForm::plain, sink);
+    archiver.visit(WalkEntry{member, name, parent, 0, status});
+    return archiver.finish();
+  }
+  TreeArchiver archiver(TarForm::plain, sink, member.ends_with('/') ? member : member + "/");
+  const UniqueFd directory = open_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  archiver.add_top(directory.get());
+  walk_tree(directory.get(), longest_path, [&](const WalkEntry& entry) { return archiver.visit(entry); });
   archiver.finish();
 }
 

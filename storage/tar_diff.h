@@ -27,6 +27,11 @@ enum class TarForm {
 /// Writes the tree below `root` (but not `root` itself) as an archive. Sockets are left out.
 void write_tree(int root, TarForm form, std::size_t longest_path, const TarWriter::Sink& sink);
 
+/// Writes the file or directory `name` of the directory `parent` as an archive whose members are called `member` and
+/// `member`/...; "." and "/" work, too. Nothing is followed. Sockets are left out.
+void write_member(int parent, const std::string& name, const std::string& member, std::size_t longest_path,
+                  const TarWriter::Sink& sink);
+
 /// Bytes of all files below `root`; each file counts once, however many names it has.
 std::int64_t tree_size(int root);
 

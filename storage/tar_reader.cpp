@@ -1,9 +1,12 @@
 #include "storage/tar_reader.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "engine/base/error.h"
+#include "engine/base/sys.h"
 
 namespace mydocker::storage {
 namespace {
@@ -150,6 +153,16 @@ void TarReader::Extensions::set_sparse(std::string_view key, std::string_view va
   } else if (key == "offset" || key == "numbytes") {
     if ((sparse_numbers.size() % 2 == 0) != (key == "offset")) throw broken("sparse map out of order");
     sparse_numbers.push_back(pax_number(key, value));
+  }
+}
+
+void write_data(int fd, std::string_view path, TarData data) {
+  while (!data.bytes.empty()) {
+    const ssize_t done = retry_on_eintr(
+        [&] { return ::pwrite(fd, data.bytes.data(), data.bytes.size(), static_cast<off_t>(data.offset)); });
+    if (done < 0) throw sys_error("write ", path);
+    data.bytes.remove_prefix(static_cast<std::size_t>(done));
+    data.offset += static_cast<std::uint64_t>(done);
   }
 }
 

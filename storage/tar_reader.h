@@ -31,6 +31,9 @@ struct TarData {
   std::uint64_t offset = 0;  ///< where they belong in the file
 };
 
+/// Writes a piece of content at its place in the file.
+void write_data(int fd, std::string_view path, TarData data);
+
 /// Single-threaded. A broken archive throws Error{invalid_argument} "tar: ...", a limit Error{too_large}.
 class TarReader {
  public:

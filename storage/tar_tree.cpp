@@ -75,15 +75,6 @@ std::array<timespec, 2> times_of(const TarEntry& entry) {
   return {time, time};
 }
 
-void set_xattrs(int fd, const TarEntry& entry) {
-  for (const auto& [name, value] : entry.xattrs) {
-    if (!is_portable_xattr(name)) continue;
-    if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0 && errno != ENOTSUP) {
-      throw sys_error("\"", entry.name, "\": set xattr ", name);
-    }
-  }
-}
-
 void mark_opaque(int fd, std::string_view name) {
   if (::fsetxattr(fd, opaque_xattr, "y", 1, 0) != 0) throw sys_error("\"", name, "\": set ", opaque_xattr);
 }
@@ -104,14 +95,28 @@ bool is_portable_xattr(std::string_view name) {
   return name == "security.capability";
 }
 
-TarPath TarPath::parse(std::string_view name, const UnpackLimits& limits) {
+void set_xattrs(int fd, const TarEntry& entry) {
+  for (const auto& [name, value] : entry.xattrs) {
+    if (!is_portable_xattr(name)) continue;
+    if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0 && errno != ENOTSUP) {
+      throw sys_error("\"", entry.name, "\": set xattr ", name);
+    }
+  }
+}
+
+std::vector<std::string> parse_member_name(std::string_view name, const UnpackLimits& limits) {
   if (name.size() > limits.name_bytes) throw too_long(name);
-  TarPath path;
-  path.parts = split(name);
-  for (const std::string& part : path.parts) {
+  std::vector<std::string> parts = split(name);
+  for (const std::string& part : parts) {
     if (part == "..") throw hostile(name, "\"..\" in a file name");
     if (part.size() > limits.component_bytes) throw too_long(name);
   }
+  return parts;
+}
+
+TarPath TarPath::parse(std::string_view name, const UnpackLimits& limits) {
+  TarPath path;
+  path.parts = parse_member_name(name, limits);
   for (std::size_t i = 0; i < path.parts.size(); ++i) {
     const std::string& part = path.parts[i];
     const bool last = i + 1 == path.parts.size();

@@ -103,5 +103,11 @@ class TarTree {
 /// The xattrs that go from an archive into a tree and back: user.* but overlayfs' own, and
 /// security.capability. All others stay in the recipe alone.
 bool is_portable_xattr(std::string_view name);
+/// Sets a member's portable xattrs; a file system that knows none is no error.
+void set_xattrs(int fd, const TarEntry& entry);
+
+/// The parts of a member's name, without "." and empty ones. Throws Error{invalid_argument} for "..", Error{too_large}
+/// beyond the limits.
+std::vector<std::string> parse_member_name(std::string_view name, const UnpackLimits& limits);
 
 }  // namespace mydocker::storage

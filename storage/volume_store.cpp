@@ -36,6 +36,26 @@ Error no_such_volume(std::string_view name) {
   return Error(ErrorKind::not_found, concat("get ", name, ": no such volume"));
 }
 
+/// The local driver's options are mount(8)'s: they come together or not at all.
+void check_options(const std::string& name, const StringMap& options) {
+  for (const auto& [key, value] : options) {
+    if (key == "size") {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("create ", name, ": quota size requested but no quota support: the option \"size\" needs one"));
+    }
+    if (key != "type" && key != "o" && key != "device") {
+      throw Error(ErrorKind::invalid_argument, concat("create ", name, ": invalid option: \"", key, "\""));
+    }
+  }
+  if (options.empty()) return;
+  for (const char* required : {"device", "type"}) {
+    const auto found = options.find(required);
+    if (found == options.end() || found->second.empty()) {
+      throw Error(ErrorKind::invalid_argument, concat("create ", name, ": missing required option: \"", required, "\""));
+    }
+  }
+}
+
 void check_request(const VolumeRequest& request) {
   if (request.driver != "local" && !request.driver.empty()) {
     throw Error(ErrorKind::not_found, concat("error looking up volume plugin ", request.driver, ": plugin \"",
@@ -53,13 +73,7 @@ void check_request(const VolumeRequest& request) {
                        "\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
                        "allowed. If you intended to pass a host directory, use absolute path"));
   }
-  for (const auto& [key, value] : request.options.value_or(StringMap{})) {
-    if (key == "type" || key == "o" || key == "device") {
-      throw Error(ErrorKind::not_implemented,
-                  concat("create ", name, ": the local driver's option \"", key, "\" is not implemented yet"));
-    }
-    throw Error(ErrorKind::invalid_argument, concat("create ", name, ": invalid option: \"", key, "\""));
-  }
+  check_options(name, request.options.value_or(StringMap{}));
 }
 
 void bind_map(Statement& statement, const std::optional<StringMap>& map) {
@@ -188,7 +202,7 @@ void VolumeStore::remove(std::string_view name) {
 bool VolumeStore::copy_up(std::string_view name, const OverlayMount& stack, const std::string& path) {
   const Volume volume = get(name);
   const UniqueFd data = open_file(volume.mountpoint, O_RDONLY | O_DIRECTORY);
-  if (!list_directory(data.get()).empty() || stack.lower.empty()) return false;
+  if (!list_directory(data.get()).empty() || stack.lower.empty() || !volume.options.empty()) return false;
   // Filled aside and renamed over the empty directory: complete or not there at all.
   const std::string aside = impl_->trash.make_name("volume");
   if (::mkdir(aside.c_str(), 0700) != 0) throw sys_error("mkdir ", aside);

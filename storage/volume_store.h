@@ -44,7 +44,8 @@ class VolumeStore {
   ~VolumeStore();
 
   /// An existing volume of this name comes back as it is. Throws Error{invalid_argument} for a bad name or option,
-  /// Error{not_found} for an unknown driver, Error{not_implemented} for the mount options type, o and device.
+  /// Error{not_found} for an unknown driver. A volume with the options type, device and o is a mount of something else:
+  /// whoever starts a container mounts it there; its own directory stays empty.
   Volume create(const VolumeRequest& request);
   std::optional<Volume> find(std::string_view name);
   /// Throws Error{not_found} "get NAME: no such volume".

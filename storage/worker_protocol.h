@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "engine/base/json.h"
 #include "engine/base/mount.h"
@@ -16,11 +17,42 @@
 ///   descriptor 0   tar or nothing in
 ///   descriptor 1   tar or list out
 ///   descriptor 3   the socket
-///   descriptor 4   the directory that becomes its root (but for "export", whose root is the mounted stack)
+///   descriptor 4   the directory that becomes its root (but for "export", whose root is the mounted stack), or the
+///                  mount namespace of a running container
 namespace mydocker::storage {
 
 inline constexpr int worker_socket = 3;
 inline constexpr int worker_root = 4;
+
+/// Something of the host that a container sees at `target`: a bind mount or a volume.
+struct ViewMount {
+  std::string source;   ///< file or directory of the host
+  std::string subpath;  ///< below it, looked up inside of it
+  std::string target;
+  bool read_only = false;
+  bool recursive = true;  ///< with what is mounted below the source
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("source", &ViewMount::source), field("subpath", &ViewMount::subpath),
+                      field("target", &ViewMount::target), field("read_only", &ViewMount::read_only),
+                      field("recursive", &ViewMount::recursive));
+  }
+};
+
+/// What lstat(2) says about a path of a container.
+struct FileStat {
+  std::string name;  ///< last part of the path; "/" for the root
+  std::int64_t size_bytes = 0;
+  std::uint32_t mode = 0;  ///< st_mode
+  std::int64_t mtime_ns = 0;
+  std::string link_target;  ///< of a symlink: where it leads, absolute in the container
+
+  static constexpr auto json_fields() {
+    using T = FileStat;
+    return std::tuple(field("name", &T::name), field("size_bytes", &T::size_bytes), field("mode", &T::mode),
+                      field("mtime_ns", &T::mtime_ns), field("link_target", &T::link_target));
+  }
+};
 
 /// One job for one worker process.
 struct WorkerRequest {
@@ -31,14 +63,31 @@ struct WorkerRequest {
   /// "export"       the stack as tar on 1
   /// "size"         bytes of the files below 4
   /// "copy_up"      directory `source_path` of the stack into the empty directory 4
+  /// With a container's view: its mount namespace is 4, or (it does not run) `stack` and `mounts` make it up:
+  /// "stat"         FileStat of `source_path`
+  /// "pack"         a line with the FileStat of `source_path`, then the file or directory as tar, on 1
+  /// "extract"      tar from 0 into the directory `source_path`
+  /// "read"         content of the small regular file `source_path` on 1; nothing when there is none
   std::string job;
   UnpackLimits limits;
-  OverlayMount stack;       ///< "changes" (lower only), "export", "copy_up"
-  std::string source_path;  ///< "copy_up": looked up inside the stack
+  OverlayMount stack;       ///< "changes" (lower only), "export", "copy_up", a view
+  std::string source_path;  ///< looked up inside the stack or view
+  std::vector<ViewMount> mounts;
+  bool scratch = false;     ///< of a stack without upper: what must be made for the mounts is thrown away
+  bool follow = false;      ///< "stat", "pack": the path must be a directory; a link to one is followed
+  bool contents = false;    ///< "pack": the members are called "./..."
+  bool keep_kinds = false;  ///< "extract": tar_extract.h
+  bool set_owner = false;   ///< "extract": everything belongs to `uid` and `gid`
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
 
   static constexpr auto json_fields() {
     return std::tuple(field("job", &WorkerRequest::job), field("limits", &WorkerRequest::limits),
-                      field("stack", &WorkerRequest::stack), field("source_path", &WorkerRequest::source_path));
+                      field("stack", &WorkerRequest::stack), field("source_path", &WorkerRequest::source_path),
+                      field("mounts", &WorkerRequest::mounts), field("scratch", &WorkerRequest::scratch),
+                      field("follow", &WorkerRequest::follow), field("contents", &WorkerRequest::contents),
+                      field("keep_kinds", &WorkerRequest::keep_kinds), field("set_owner", &WorkerRequest::set_owner),
+                      field("uid", &WorkerRequest::uid), field("gid", &WorkerRequest::gid));
   }
 };
 
@@ -49,11 +98,13 @@ struct WorkerAnswer {
   UnpackResult unpacked;        ///< "unpack"
   std::int64_t size_bytes = 0;  ///< "size"
   bool copied = false;          ///< "copy_up": false when the stack has no such directory
+  FileStat stat;                ///< "stat"
 
   static constexpr auto json_fields() {
     return std::tuple(field("error", &WorkerAnswer::error), field("error_kind", &WorkerAnswer::error_kind),
                       field("errno_value", &WorkerAnswer::errno_value), field("unpacked", &WorkerAnswer::unpacked),
-                      field("size_bytes", &WorkerAnswer::size_bytes), field("copied", &WorkerAnswer::copied));
+                      field("size_bytes", &WorkerAnswer::size_bytes), field("copied", &WorkerAnswer::copied),
+                      field("stat", &WorkerAnswer::stat));
   }
 };
 

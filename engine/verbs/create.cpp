@@ -1,5 +1,6 @@
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
+#include "engine/container_view.h"
 #include "engine/create_check.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
@@ -42,6 +43,54 @@ void check_endpoints(const api::ContainerCreateRequest& request, const CreateOpt
   }
   if (endpoints.size() > 1) {
     throw Error(ErrorKind::not_implemented, "a container on several networks is not implemented yet");
+  }
+}
+
+/// The container that another one's mode, mounts or links are about. 404 is for a missing image alone (WIRE 12).
+ContainerPtr get_partner(EngineState& state, const std::string& id) {
+  try {
+    return state.containers.get(id);
+  } catch (const Error& e) {
+    throw Error(ErrorKind::invalid_argument, e.message());
+  }
+}
+
+std::vector<PlannedMount> find_inherited(EngineState& state, const api::HostConfig& host) {
+  std::vector<PlannedMount> inherited;
+  for (const std::string& text : host.volumes_from.value_or(api::StringList{})) {
+    const VolumesFrom from = parse_volumes_from(text);
+    const ContainerPtr donor = get_partner(state, from.container);
+    for (PlannedMount& mount : inherit_mounts(plan_record_mounts(donor->record), from.read_only)) {
+      inherited.push_back(std::move(mount));
+    }
+  }
+  return inherited;
+}
+
+/// "name:alias" or "name"; afterwards `links` prints as Docker's: "/name:/me/alias".
+void resolve_links(EngineState& state, ContainerRecord& record) {
+  std::optional<api::StringList>& links = record.host_config.links;
+  if (!links || links->empty()) return;
+  if (record.host_config.network_mode != "bridge") {
+    throw Error(ErrorKind::invalid_argument, "conflicting options: Links work on the default bridge network only");
+  }
+  for (std::string& link : *links) {
+    const std::size_t colon = link.find(':');
+    const std::string name = link.substr(0, colon);
+    std::string alias = colon == std::string::npos ? name : link.substr(colon + 1);
+    alias = alias.substr(alias.rfind('/') + 1);
+    if (name.empty() || alias.empty() || alias.find(':') != std::string::npos) {
+      throw Error(ErrorKind::invalid_argument, concat("bad format for links: ", link));
+    }
+    check_name(alias);
+    const ContainerPtr target = get_partner(state, name);
+    if (target->record.host_config.network_mode == "host") {
+      throw Error(ErrorKind::invalid_argument,
+                  "conflicting options: host type networking can't be used with links. This "
+                  "would result in undefined behavior");
+    }
+    record.links.push_back({.target_id = target->id(), .alias = alias});
+    link = concat("/", target->name(), ":/", record.name, "/", alias);
   }
 }
 
@@ -88,12 +137,38 @@ std::vector<std::string> create_volumes(EngineState& state, const std::vector<Pl
     if (mount.kind != PlannedMount::Kind::volume) continue;
     storage::VolumeRequest request;
     request.name = mount.source;
-    if (mount.source.empty()) request.labels = api::StringMap{{"com.docker.volume.anonymous", ""}};
-    const bool existed = !request.name.empty() && state.volumes->find(request.name).has_value();
-    const std::string name = record.volume_names[mount.target] = state.volumes->create(request).name;
-    if (!existed) made.push_back(name);
+    request.labels = mount.volume_labels;
+    request.options = mount.volume_options;
+    if (!mount.volume_driver.empty()) request.driver = mount.volume_driver;
+    if (mount.source.empty()) {
+      if (!request.labels) request.labels.emplace();
+      request.labels->emplace("com.docker.volume.anonymous", "");
+    }
+    try {
+      const bool existed = !request.name.empty() && state.volumes->find(request.name).has_value();
+      const storage::Volume volume = state.volumes->create(request);
+      record.volume_names[mount.target] = volume.name;
+      if (!volume.options.empty()) record.volume_options[volume.name] = volume.options;
+      if (!existed) made.push_back(volume.name);
+    } catch (const Error& e) {
+      if (e.kind() != ErrorKind::not_found) throw;
+      throw Error(ErrorKind::invalid_argument, e.message());  // 404 is for a missing image alone (WIRE 12)
+    }
   }
   return made;
+}
+
+/// Which layers the mounts of type image show; retained by store_container. Blocks.
+void find_image_mounts(EngineState& state, const std::vector<PlannedMount>& mounts, ContainerRecord& record) {
+  for (const PlannedMount& mount : mounts) {
+    if (mount.kind != PlannedMount::Kind::image) continue;
+    const std::optional<image::Image> image = state.images->find(mount.source);
+    if (!image) {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("invalid mount config for type \"image\": No such image: ", mount.source));
+    }
+    record.image_mounts[mount.target] = image->chain_id.text();
+  }
 }
 
 /// The image's content of the mount point becomes the content of an empty volume. Blocks.
@@ -101,6 +176,8 @@ void fill_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, c
   if (record.chain_id.empty()) return;
   for (const PlannedMount& mount : mounts) {
     if (mount.kind != PlannedMount::Kind::volume || mount.no_copy) continue;
+    // What a volume with driver options shows is mounted at the start only.
+    if (record.volume_options.contains(record.volume_names.at(mount.target))) continue;
     OverlayMount stack = state.container_layers->mount(record.id, Digest::parse(record.chain_id));
     state.volumes->copy_up(record.volume_names.at(mount.target), stack, mount.target);
   }
@@ -112,6 +189,7 @@ void store_container(EngineState& state, const ContainerRecord& record) {
   state.database->transaction([&](Connection&) {
     ContainerStore::insert_row(*state.database, record);
     if (!record.chain_id.empty()) state.layers->retain(Digest::parse(record.chain_id), owner);
+    for (const auto& [target, chain] : record.image_mounts) state.layers->retain(Digest::parse(chain), owner);
   });
   try {
     failpoint("create.directories");
@@ -147,6 +225,10 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   }
   trace.mark("image");
   set_program(record);
+  constexpr int private_ipc_since = 40;
+  if (record.host_config.ipc_mode.empty() && options.api_minor < private_ipc_since) {
+    record.host_config.ipc_mode = "shareable";
+  }
   api::ContainerCreateResponse response;
   constexpr int private_cgroup_namespace_since = 41;
   if (options.api_minor < private_cgroup_namespace_since && record.host_config.cgroupns_mode.empty() &&
@@ -155,7 +237,9 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   }
   response.warnings = check_host_config(record.host_config, record.config, state.options, state.facts);
   set_masks(record.host_config);
-  const std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config);
+  record.inherited_mounts = find_inherited(state, record.host_config);
+  const std::vector<PlannedMount> mounts = plan_mounts(record.host_config, record.config, record.inherited_mounts);
+  check_endpoint_settings(request.networking_config.endpoints_config, record.host_config.network_mode);
   plan_capabilities(record.host_config);
 
   record.id = make_random_id();
@@ -170,11 +254,7 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
                         : prefix == "pid_mode"   ? record.host_config.pid_mode
                                                  : record.host_config.ipc_mode;
     if (!mode.starts_with("container:")) continue;
-    try {
-      mode = "container:" + state.containers.get(mode.substr(10))->id();
-    } catch (const Error& e) {
-      throw Error(ErrorKind::invalid_argument, e.message());  // 404 is for a missing image alone (WIRE 12)
-    }
+    mode = "container:" + get_partner(state, mode.substr(10))->id();
   }
   for (auto& [name, settings] : request.networking_config.endpoints_config) {
     record.endpoint_settings[name == "default" ? "bridge" : name] = settings;
@@ -184,10 +264,12 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
           ? generate_name(record.id, [&](const std::string& name) { return state.containers.is_name_taken(name); })
           : options.name;
   NameReservation name(state.containers, record.name, record.id);
+  resolve_links(state, record);
   trace.mark("check");
   std::vector<std::string> new_volumes;
   co_await blocking(state.database_pool, [&] {
     check_bind_sources(mounts);
+    find_image_mounts(state, mounts, record);
     new_volumes = create_volumes(state, mounts, record);
     store_container(state, record);
     fill_volumes(state, mounts, record);

@@ -12,20 +12,43 @@ ViewContext make_context(const EngineState& state, const std::string& id) {
       .options = &state.options, .paths = &state.paths, .sandbox_key = sandbox_key(state, id), .now = now()};
 }
 
-struct Sizes {
-  std::int64_t writable = 0;
-  std::int64_t root_fs = 0;
-};
-
-/// Blocks: the worker measures the upper directory.
-Sizes measure(EngineState& state, const std::string& id, const std::string& chain_id) {
-  Sizes sizes;
-  sizes.writable = state.container_layers->size_bytes(id);
-  sizes.root_fs = sizes.writable;
-  if (!chain_id.empty()) {
-    for (const storage::Layer& layer : state.layers->stack(Digest::parse(chain_id))) sizes.root_fs += layer.size_bytes;
+/// The names that linked containers gave this one: "/web/db" beside "/db".
+void add_link_names(const EngineState& state, std::vector<api::ContainerSummary>& out) {
+  std::map<std::string, std::vector<std::string>> names;
+  for (const ContainerPtr& container : state.containers.list()) {
+    for (const LinkRecord& link : container->record.links) {
+      names[link.target_id].push_back(concat("/", container->name(), "/", link.alias));
+    }
   }
-  return sizes;
+  for (api::ContainerSummary& summary : out) {
+    if (const auto found = names.find(summary.id); found != names.end()) {
+      summary.names.insert(summary.names.end(), found->second.begin(), found->second.end());
+    }
+  }
+}
+
+/// What the image's layers take, from their rows. Blocks.
+std::int64_t image_bytes(EngineState& state, const std::string& chain_id) {
+  std::int64_t sum = 0;
+  if (chain_id.empty()) return sum;
+  for (const storage::Layer& layer : state.layers->stack(Digest::parse(chain_id))) sum += layer.size_bytes;
+  return sum;
+}
+
+/// SizeRw and SizeRootFs of the listed containers; layers that many share are looked up once.
+awaitable<void> set_sizes(EngineState& state, std::vector<ContainerPtr> containers,
+                          std::vector<api::ContainerSummary>& out) {
+  const std::map<std::string, std::int64_t> written = co_await container_sizes(state, containers);
+  std::map<std::string, std::int64_t> below;
+  for (const ContainerPtr& container : containers) below.emplace(container->record.chain_id, 0);
+  co_await blocking(state.disk_pool, [&] {
+    for (auto& [chain, bytes] : below) bytes = image_bytes(state, chain);
+  });
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const std::int64_t own = written.at(out[i].id);
+    out[i].size_rw_bytes = own;
+    out[i].size_root_fs_bytes = own + below.at(containers[i]->record.chain_id);
+  }
 }
 
 std::set<std::string> find_ancestors(EngineState& state, const std::vector<std::string>& names) {
@@ -82,9 +105,10 @@ awaitable<api::ContainerInspect> Engine::inspect(std::string id, bool size) {
     (*out.graph_driver.data)["LowerDir"] = joined;
   }
   if (size) {
-    const Sizes sizes = co_await blocking(state.disk_pool, [&] { return measure(state, full_id, chain); });
-    out.size_rw_bytes = sizes.writable;
-    out.size_root_fs_bytes = sizes.root_fs;
+    const std::map<std::string, std::int64_t> written = co_await container_sizes(state, {container});
+    out.size_rw_bytes = written.at(full_id);
+    out.size_root_fs_bytes =
+        written.at(full_id) + co_await blocking(state.disk_pool, [&] { return image_bytes(state, chain); });
   }
   co_return out;
 }
@@ -98,7 +122,7 @@ awaitable<std::vector<api::ContainerSummary>> Engine::list(ListOptions options) 
   const ContainerFilter filter(options.filters, state.containers, std::move(ancestors));
   const bool all = options.all || options.limit > 0 || filter.looks_at_all();
   std::vector<api::ContainerSummary> out;
-  std::vector<std::string> chains;
+  std::vector<ContainerPtr> listed;
   const Timestamp time = now();
   for (const ContainerPtr& container : state.containers.list()) {
     if (options.limit > 0 && out.size() >= static_cast<std::size_t>(options.limit)) break;
@@ -107,18 +131,12 @@ awaitable<std::vector<api::ContainerSummary>> Engine::list(ListOptions options) 
     ViewContext context = make_context(state, container->id());
     context.now = time;
     out.push_back(make_summary(*container, context));
-    chains.push_back(container->record.chain_id);
+    listed.push_back(container);
   }
   if (out.empty()) co_return out;
-  co_await blocking(state.disk_pool, [&] {
-    set_images(state, out);
-    if (!options.size) return;
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      const Sizes sizes = measure(state, out[i].id, chains[i]);
-      out[i].size_rw_bytes = sizes.writable;
-      out[i].size_root_fs_bytes = sizes.root_fs;
-    }
-  });
+  add_link_names(state, out);
+  co_await blocking(state.disk_pool, [&] { set_images(state, out); });
+  if (options.size) co_await set_sizes(state, std::move(listed), out);
   co_return out;
 }
 

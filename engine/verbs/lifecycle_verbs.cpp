@@ -185,10 +185,37 @@ awaitable<void> Engine::rename(std::string id, std::string new_name) {
   publish(state, *container, "rename", {{"oldName", "/" + old_name}});
 }
 
+namespace {
+
+/// "/me/alias": the name that one container gave another. The container itself stays; what runs keeps its hosts file.
+awaitable<void> remove_link(EngineState& state, std::string path) {
+  if (path.starts_with("/")) path.erase(0, 1);
+  const std::size_t slash = path.find('/');
+  if (slash == std::string::npos) {
+    throw Error(ErrorKind::invalid_argument, concat("Conflict, cannot remove the default link name of the container: /", path));
+  }
+  const ContainerPtr parent = state.containers.get(path.substr(0, slash));
+  const std::string alias = path.substr(slash + 1);
+  const Turn turn = co_await parent->turns.take();
+  const std::size_t gone =
+      std::erase_if(parent->record.links, [&](const LinkRecord& link) { return link.alias == alias; });
+  if (gone == 0) throw Error(ErrorKind::not_found, concat("No such link: /", path));
+  if (parent->record.host_config.links) {
+    std::erase_if(*parent->record.host_config.links,
+                  [&](const std::string& link) { return link.ends_with("/" + alias); });
+  }
+  co_await save_record(state, parent);
+}
+
+}  // namespace
+
 awaitable<void> Engine::remove(std::string id, RemoveOptions options) {
   EngineState& state = *state_;
+  if (options.link) {
+    co_await remove_link(state, id);
+    co_return;
+  }
   const ContainerPtr container = state.containers.get(id);
-  if (options.link) throw Error(ErrorKind::not_implemented, "removing links is not implemented yet");
   check_allowed(options.force ? Verb::force_remove : Verb::remove, container->state, container->id(),
                 container->name());
   const Turn turn = co_await container->turns.take();

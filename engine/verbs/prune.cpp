@@ -20,10 +20,9 @@ awaitable<api::ContainersPruneReport> Engine::prune_containers(Filters filters) 
     if (container->removed || derive_flags(container->state).running) continue;
     const std::string id = container->id();
     try {
-      const std::int64_t freed =
-          co_await blocking(state.disk_pool, [&] { return state.container_layers->size_bytes(id); });
+      const std::map<std::string, std::int64_t> written = co_await container_sizes(state, {container});
       co_await remove_now(state, container, AnonymousVolumes::keep);
-      report.space_reclaimed_bytes += static_cast<std::uint64_t>(freed);
+      report.space_reclaimed_bytes += static_cast<std::uint64_t>(written.at(id));
       if (!report.containers_deleted) report.containers_deleted.emplace();
       report.containers_deleted->push_back(id);
     } catch (const Error& e) {

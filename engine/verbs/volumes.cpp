@@ -86,7 +86,11 @@ awaitable<void> Engine::remove_volume(std::string name, bool force) {
   }
   bool absent = false;
   try {
-    co_await blocking(state.disk_pool, [&] { state.volumes->remove(name); });
+    co_await blocking(state.disk_pool, [&] {
+      state.volumes->remove(name);
+      state.size_ledger->forget({volume_size_key(name)});
+    });
+    state.tree_sizes->drop(volume_size_key(name));
   } catch (const Error& e) {
     if (!force || e.kind() != ErrorKind::not_found) throw;
     absent = true;
@@ -108,12 +112,17 @@ awaitable<api::VolumesPruneReport> Engine::prune_volumes(Filters filters, int ap
   for (const storage::Volume& volume : volumes) {
     if (!everything && !volume.anonymous) continue;
     if (!filter.accepts(volume.created, volume.labels) || !users_of_volume(state, volume.name).empty()) continue;
-    const std::int64_t freed = co_await blocking(state.disk_pool, [&] {
-      const std::int64_t bytes = state.volumes->size_bytes(volume.name);
+    const std::map<std::string, std::int64_t> sizes = co_await volume_sizes(state, {volume.name});
+    // Asked again: somebody may have mounted it meanwhile.
+    if (!users_of_volume(state, volume.name).empty()) continue;
+    co_await blocking(state.disk_pool, [&] {
       state.volumes->remove(volume.name);
-      return bytes;
+      state.size_ledger->forget({volume_size_key(volume.name)});
     });
-    report.space_reclaimed_bytes += static_cast<std::uint64_t>(freed);
+    state.tree_sizes->drop(volume_size_key(volume.name));
+    if (const auto found = sizes.find(volume.name); found != sizes.end() && found->second > 0) {
+      report.space_reclaimed_bytes += static_cast<std::uint64_t>(found->second);
+    }
     if (!report.volumes_deleted) report.volumes_deleted.emplace();
     report.volumes_deleted->push_back(volume.name);
     state.events.publish("volume", "destroy", volume.name, {{"driver", "local"}});

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -56,7 +57,7 @@ constexpr std::array allowed_calls = {
     SYS_openat2, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_fstatfs, SYS_getdents64, SYS_readlinkat, SYS_mkdirat,
     SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_fchown, SYS_fchownat,
     SYS_fchmod, SYS_utimensat, SYS_fsetxattr, SYS_fgetxattr, SYS_flistxattr, SYS_fcntl, SYS_sendmsg, SYS_fchdir,
-    SYS_copy_file_range, SYS_fsync, SYS_ppoll,
+    SYS_copy_file_range, SYS_fsync, SYS_syncfs, SYS_ppoll,
 #ifdef SYS_poll
     SYS_poll,
 #endif
@@ -142,6 +143,73 @@ UniqueFd mount_stack(const OverlayMount& stack) {
   UniqueFd root = mount_overlay(stack, open_file(stack.lower.front(), O_PATH | O_DIRECTORY).get());
   set_mount_attributes(root.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, 0,
                        false);
+  return root;
+}
+
+UniqueFd join_container(int mount_namespace) {
+  if (::setns(mount_namespace, CLONE_NEWNS) != 0) {
+    throw Error(ErrorKind::unavailable, "the container's file system is gone", errno);
+  }
+  return open_file("/", O_PATH | O_DIRECTORY);
+}
+
+namespace {
+
+constexpr std::uint64_t view_attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+
+bool is_directory(int fd) {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) throw sys_error("stat of a mount");
+  return S_ISDIR(status.st_mode);
+}
+
+UniqueFd make_mount_point(int root, const std::string& target, bool directory) {
+  if (directory) return make_dirs_in_root(root, target);
+  const std::size_t slash = target.rfind('/');
+  if (slash != std::string::npos && slash > 0) make_dirs_in_root(root, target.substr(0, slash));
+  return open_in_root(root, target, O_CREAT | O_RDONLY | O_NONBLOCK | O_NOCTTY, 0644);
+}
+
+void add_view_mount(int root, const ViewMount& mount) {
+  UniqueFd source = open_file(mount.source, O_PATH);
+  if (!mount.subpath.empty()) source = open_in_root(source.get(), mount.subpath, O_PATH);
+  const bool directory = is_directory(source.get());
+  UniqueFd target = find_in_root(root, mount.target, O_PATH);
+  if (!target) target = make_mount_point(root, mount.target, directory);
+  if (is_directory(target.get()) != directory) {
+    throw Error(ErrorKind::invalid_argument,
+                concat("mount \"", mount.target, "\": a directory and a file cannot cover each other"));
+  }
+  const UniqueFd tree = clone_mount(source.get(), "", mount.recursive);
+  set_mount_attributes(tree.get(), view_attributes | (mount.read_only ? MOUNT_ATTR_RDONLY : 0U), 0, MS_PRIVATE,
+                       mount.recursive);
+  attach_mount(tree.get(), target.get());
+}
+
+/// An upper directory that goes with this process, over the real one. The container's work directory is a place that
+/// nobody needs here.
+OverlayMount add_scratch(const OverlayMount& stack) {
+  OverlayMount out = stack;
+  const UniqueFd tmpfs = make_mount("tmpfs", {{"mode", "700"}, {"source", "tmpfs"}}, 0);
+  attach_mount(tmpfs.get(), open_file(stack.work, O_PATH | O_DIRECTORY).get());
+  out.upper = stack.work + "/upper";
+  out.work = stack.work + "/work";
+  for (const std::string& directory : {out.upper, out.work}) {
+    if (::mkdir(directory.c_str(), 0755) != 0) throw sys_error("mkdir ", directory);
+  }
+  out.lower.insert(out.lower.begin(), stack.upper);
+  return out;
+}
+
+}  // namespace
+
+UniqueFd mount_view(const OverlayMount& stack, bool scratch, const std::vector<ViewMount>& mounts) {
+  OverlayMount writable = scratch ? add_scratch(stack) : stack;
+  writable.read_only = false;  // mount points may have to be made
+  UniqueFd root = mount_overlay(writable, open_file(stack.lower.front(), O_PATH | O_DIRECTORY).get());
+  set_mount_attributes(root.get(), view_attributes, 0, 0, false);
+  for (const ViewMount& mount : mounts) add_view_mount(root.get(), mount);
+  if (stack.read_only) set_mount_attributes(root.get(), MOUNT_ATTR_RDONLY, 0, 0, false);
   return root;
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "engine/base/mount.h"
 #include "engine/base/unique_fd.h"
+#include "storage/worker_protocol.h"
 
 /// Turns the worker into a process that can do nothing but its one job (SECURITY R7, R27): own mount, network, IPC and
 /// UTS namespaces, a root directory that is the job's tree, few capabilities, limits, an allow-list of system calls.
@@ -21,6 +23,15 @@ void isolate();
 
 /// Mounts the stack, read-only. Returns its root: a way to it that no name leads to.
 UniqueFd mount_stack(const OverlayMount& stack);
+
+/// Enters the mount namespace of a running container: its root becomes ours, the host is out of reach. After isolate().
+/// Returns the root. Throws Error{unavailable} when it cannot be entered.
+UniqueFd join_container(int mount_namespace);
+
+/// Mounts the view of a container that does not run: its stack, then `mounts` in order, each below the root as the
+/// container would find it (missing mount points are made). Mounts that are written to show the read-only flags that
+/// the container would meet.
+UniqueFd mount_view(const OverlayMount& stack, bool scratch, const std::vector<ViewMount>& mounts);
 
 /// Makes the detached `mount` the root.
 void enter_mount(int mount);

@@ -16,6 +16,7 @@
 #include "storage/tar_diff.h"
 #include "storage/tar_recipe.h"
 #include "storage/worker/confine.h"
+#include "storage/worker/container_jobs.h"
 #include "storage/worker_protocol.h"
 
 namespace mydocker::storage {
@@ -135,6 +136,17 @@ void run(const WorkerRequest& request, WorkerAnswer& answer) {
   if (job == "export") return export_tree(request);
   if (job == "size") return size(request, answer);
   if (job == "copy_up") return copy_up(request, answer);
+  if (job == "stat") {
+    answer.stat = stat_file(request);
+    return;
+  }
+  if (job == "extract") return extract_files(request, read_input);
+  if (job == "pack" || job == "read") {
+    Output output;
+    const OutputSink sink = [&output](std::string_view bytes) { output.put(bytes); };
+    job == "pack" ? pack_file(request, sink) : read_small_file(request, sink);
+    return output.flush();
+  }
   throw Error(ErrorKind::internal, concat("worker: unknown job ", job));
 }
 

@@ -1,6 +1,7 @@
 #include "api/server/dialect.h"
 #include "api/server/routes/routes.h"
 #include "api/types/container.h"
+#include "engine/base/base64.h"
 
 namespace mydocker::api {
 namespace {
@@ -142,6 +143,36 @@ awaitable<void> prune_containers(Engine& engine, const Request& request, Writer&
   co_await out.object(Status::ok, report);
 }
 
+constexpr std::string_view path_stat_header = "X-Docker-Container-Path-Stat";
+
+void add_path_stat(const PathStat& stat, Writer& out) {
+  out.add_header(path_stat_header, encode_base64(write_json(to_json(stat))));
+}
+
+/// ContainerArchiveInfo. 200 and the header; 400 empty path; 404 no such container or path.
+awaitable<void> stat_archive(Engine& engine, const Request& request, Writer& out) {
+  const PathStat stat = co_await engine.stat_path(request.path_param("id"), request.query_text("path"));
+  add_path_stat(stat, out);
+  co_await out.empty(Status::ok);
+}
+
+/// ContainerArchive. 200 tar; 400 empty path; 404 no such container or path.
+awaitable<void> get_archive(Engine& engine, const Request& request, Writer& out) {
+  engine::ArchiveDownload archive = co_await engine.get_archive(request.path_param("id"), request.query_text("path"));
+  add_path_stat(archive.stat, out);
+  co_await write_download(std::move(archive.tar), out);
+}
+
+/// PutContainerArchive. 200; 400 no directory, read-only, or a directory against a file; 404.
+awaitable<void> put_archive(Engine& engine, const Request& request, Writer& out) {
+  engine::ArchiveUpload options;
+  options.path = request.query_text("path");
+  options.keep_kinds = request.query_bool("noOverwriteDirNonDir");
+  options.container_owns = request.query_bool("copyUIDGID");
+  co_await engine.put_archive(request.path_param("id"), std::move(options), request.take_upload());
+  co_await out.empty(Status::ok);
+}
+
 constexpr EngineRoute routes[] = {
     {Method::get, "/containers/json", list_containers},
     {Method::post, "/containers/create", create_container},
@@ -159,9 +190,9 @@ constexpr EngineRoute routes[] = {
     {Method::post, "/containers/{id}/pause", pause_container},
     {Method::post, "/containers/{id}/unpause", unpause_container},
     {Method::delete_, "/containers/{id}", remove_container},
-    {Method::head, "/containers/{id}/archive", answer_not_implemented},
-    {Method::get, "/containers/{id}/archive", answer_not_implemented},
-    {Method::put, "/containers/{id}/archive", answer_not_implemented, OnHangup::finish, BodyKind::upload},
+    {Method::head, "/containers/{id}/archive", stat_archive},
+    {Method::get, "/containers/{id}/archive", get_archive, OnHangup::cancel},
+    {Method::put, "/containers/{id}/archive", put_archive, OnHangup::finish, BodyKind::upload},
     {Method::get, "/containers/{id}/checkpoints", answer_not_implemented},
     {Method::post, "/containers/{id}/checkpoints", answer_not_implemented},
     {Method::delete_, "/containers/{id}/checkpoints/{name}", answer_not_implemented},

@@ -1,13 +1,17 @@
 #include "tests/support/http_client.h"
 
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <mutex>
+#include <set>
 
 #include "engine/base/sys.h"
+#include "tests/support/api_schema.h"
 
 namespace mydocker::test {
 namespace {
@@ -32,7 +36,59 @@ std::string build_head(const std::string& method, const std::string& path, const
   return out + "\r\n";
 }
 
+/// Fails the running test, once for each sentence.
+void report(const std::vector<std::string>& problems) {
+  static std::mutex mutex;
+  static std::set<std::string> reported;
+  for (const std::string& problem : problems) {
+    const std::lock_guard lock(mutex);
+    if (reported.insert(problem.substr(problem.find(": "))).second) ADD_FAILURE() << problem;
+  }
+}
+
 }  // namespace
+
+void ResponseJudge::begin(std::string_view request, const Response& head) {
+  const std::size_t blank = request.find(' ');
+  const std::size_t end = request.find(' ', blank + 1);
+  method_ = request.substr(0, blank);
+  target_ = request.substr(blank + 1, end - blank - 1);
+  head_ = head;
+  const BodyForm form = body_form(method_, target_);
+  if (method_ == "HEAD" || head_.status == 101) return;
+  if (head_.status >= 400) {
+    // Attach and exec connections say their errors in their own form.
+    form_ =
+        head_.header("content-type") == "application/json" || form != BodyForm::other ? Form::document : Form::ignored;
+  } else if (form != BodyForm::other) {
+    form_ = form == BodyForm::sequence ? Form::sequence : Form::document;
+  } else {
+    judge({});
+  }
+}
+
+void ResponseJudge::add(std::string_view bytes) {
+  if (form_ == Form::ignored) return;
+  body_ += bytes;
+  if (form_ == Form::document) return;
+  for (std::size_t end = body_.find('\n'); end != std::string::npos; end = body_.find('\n')) {
+    if (end > 1) judge(std::string_view(body_).substr(0, end));
+    body_.erase(0, end + 1);
+  }
+}
+
+void ResponseJudge::end() {
+  if (form_ == Form::document) judge(body_);
+  form_ = Form::ignored;
+}
+
+void ResponseJudge::judge(std::string_view body) const {
+  report(judge_response({.method = method_,
+                         .target = target_,
+                         .status = head_.status,
+                         .content_type = head_.header("content-type"),
+                         .body = body}));
+}
 
 std::string Response::message() const {
   try {
@@ -57,6 +113,7 @@ HttpStream::HttpStream(UniqueFd socket, std::string_view request, std::chrono::m
   } catch (const Error&) {  // the server may have answered already: read that
   }
   read_head(timeout);
+  judge_.begin(request, head_);
 }
 
 bool HttpStream::fill(std::chrono::milliseconds timeout) {
@@ -122,6 +179,13 @@ std::string HttpStream::take_chunked(std::chrono::milliseconds timeout) {
 std::string HttpStream::read_some(std::chrono::milliseconds timeout) {
   if (!pending_.empty()) return std::exchange(pending_, {});
   if (ended_) return {};
+  std::string part = take_some(timeout);
+  judge_.add(part);
+  if (ended_) judge_.end();
+  return part;
+}
+
+std::string HttpStream::take_some(std::chrono::milliseconds timeout) {
   if (framing_ == Framing::chunked) return take_chunked(timeout);
   if (raw_.empty() && !fill(timeout)) {
     ended_ = true;
@@ -186,7 +250,16 @@ Response HttpClient::request(const std::string& method, const std::string& path,
   HttpStream stream = open(method, path, body, all);
   Response response = stream.head();
   if (method != "HEAD") response.body = stream.read_to_end(timeout);
+  if (method == "GET" && response.status == 200 && headers.empty()) ask_in_older_version(path);
   return response;
+}
+
+void HttpClient::ask_in_older_version(const std::string& path) const {
+  if (!version_of(path).empty() || body_form("GET", path) != BodyForm::document) return;
+  try {
+    open("GET", "/v1.47" + path, {}, {{"Connection", "close"}}).read_to_end();
+  } catch (const Error&) {  // the engine was ended meanwhile
+  }
 }
 
 Response HttpClient::post(const std::string& path, const json::value& body) const {

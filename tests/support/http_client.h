@@ -10,7 +10,9 @@
 #include "engine/base/json.h"
 #include "engine/base/unique_fd.h"
 
-/// A deliberately plain HTTP/1.1 client over a Unix socket: it shows the bytes, so that tests can judge them.
+/// A deliberately plain HTTP/1.1 client over a Unix socket: it shows the bytes, so that tests can judge them. What
+/// comes back is judged by the API's definition as well (tests/support/api_schema.h): a deviation fails the running
+/// test.
 namespace mydocker::test {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
@@ -25,6 +27,24 @@ struct Response {
   /// The "message" of an error body, or the body itself.
   std::string message() const;
   std::string header(const std::string& lower_case_name) const;
+};
+
+/// Collects one response while it is read, and judges it when it, or one message of a stream, is complete.
+class ResponseJudge {
+ public:
+  /// `request` is what was sent: its first line says the method and the target.
+  void begin(std::string_view request, const Response& head);
+  void add(std::string_view bytes);
+  void end();
+
+ private:
+  void judge(std::string_view body) const;
+
+  std::string method_;
+  std::string target_;
+  Response head_;
+  std::string body_;
+  enum class Form { ignored, document, sequence } form_ = Form::ignored;
 };
 
 /// A response whose body is read as it comes: chunked, counted, or raw until the end (also a hijacked connection).
@@ -50,9 +70,11 @@ class HttpStream {
   void read_head(std::chrono::milliseconds timeout);
   bool fill(std::chrono::milliseconds timeout);
   std::string take_chunked(std::chrono::milliseconds timeout);
+  std::string take_some(std::chrono::milliseconds timeout);
 
   UniqueFd socket_;
   Response head_;
+  ResponseJudge judge_;
   std::string raw_;      ///< received and not decoded yet
   std::string pending_;  ///< decoded and not returned yet
   enum class Framing { none, counted, chunked, until_close } framing_ = Framing::none;
@@ -60,7 +82,8 @@ class HttpStream {
   bool ended_ = false;
 };
 
-/// Each request has a connection of its own. Any thread.
+/// Each request has a connection of its own. Any thread. A GET that was answered in the newest version is asked once
+/// more in that of the oldest definition, so that its dialect is judged, too.
 class HttpClient {
  public:
   explicit HttpClient(std::string socket_path) : socket_path_(std::move(socket_path)) {}
@@ -83,6 +106,8 @@ class HttpClient {
   const std::string& socket_path() const { return socket_path_; }
 
  private:
+  void ask_in_older_version(const std::string& path) const;
+
   std::string socket_path_;
 };
 

@@ -8,6 +8,7 @@
 #include <cctype>
 
 #include "engine/base/sys.h"
+#include "tests/support/patience.h"
 
 namespace mydocker::test {
 namespace {
@@ -60,7 +61,7 @@ HttpStream::HttpStream(UniqueFd socket, std::string_view request, std::chrono::m
 }
 
 bool HttpStream::fill(std::chrono::milliseconds timeout) {
-  if (!wait_readable(socket_.get(), static_cast<int>(timeout.count()))) {
+  if (!wait_readable(socket_.get(), static_cast<int>(patient(timeout).count()))) {
     throw Error(ErrorKind::unavailable, concat("nothing came within ", timeout.count(), " ms; so far: ", raw_));
   }
   std::array<char, 65536> buffer;

@@ -14,6 +14,9 @@ test_packages=(
   iproute2 nftables iputils-ping util-linux docker-registry skopeo docker.io containerd podman crun runc python3 xz-utils bzip2 procps attr strace
 )
 
+# What boots the guest of contrib/vm/run-tests.
+guest_packages=(qemu-system-x86 qemu-system-common linux-image-cloud-amd64 cpio kmod systemd dbus)
+
 # as_root COMMAND...: runs it as root, through sudo where one is not root already.
 as_root() {
   if [ "$(id -u)" = 0 ]; then

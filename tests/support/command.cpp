@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "engine/base/sys.h"
+#include "tests/support/patience.h"
 #include "tests/support/requirements.h"
 
 extern char** environ;
@@ -58,7 +59,7 @@ bool read_into(UniqueFd& fd, std::string& out) {
 }  // namespace
 
 RunningCommand::RunningCommand(std::vector<std::string> argv, const CommandOptions& options)
-    : timeout_(options.timeout) {
+    : timeout_(patient(options.timeout)) {
   SpawnOptions spawn;
   spawn.program = find_program(argv.at(0));
   if (spawn.program.empty()) throw Error(ErrorKind::internal, concat("no program ", argv[0]));
@@ -115,7 +116,7 @@ bool RunningCommand::pump(Clock::time_point deadline) {
 }
 
 bool RunningCommand::read_until(std::string_view text, std::chrono::milliseconds timeout) {
-  const Clock::time_point deadline = Clock::now() + timeout;
+  const Clock::time_point deadline = Clock::now() + patient(timeout);
   for (;;) {
     if (const std::size_t found = out_.find(text, matched_); found != std::string::npos) {
       matched_ = found + text.size();

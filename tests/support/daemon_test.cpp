@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "engine/base/sys.h"
+#include "tests/support/patience.h"
 
 namespace mydocker::test {
 
@@ -237,7 +238,7 @@ CommandResult DaemonTest::docker(std::vector<std::string> arguments, CommandOpti
 }
 
 bool DaemonTest::eventually(const std::function<bool()>& condition, std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto deadline = std::chrono::steady_clock::now() + patient(timeout);
   for (;;) {
     if (condition()) return true;
     if (std::chrono::steady_clock::now() >= deadline) return false;

@@ -14,6 +14,7 @@
 
 #include "engine/base/sys.h"
 #include "tests/support/command.h"
+#include "tests/support/patience.h"
 #include "tests/support/programs.h"
 #include "tests/support/requirements.h"
 
@@ -153,7 +154,7 @@ void EngineProcess::start() {
   process_ = Process::spawn(spawn);
 
   const HttpClient client(socket());
-  for (int attempt = 0; attempt < 2000; ++attempt) {
+  for (auto waited = patient(std::chrono::seconds(20)); waited.count() > 0; waited -= std::chrono::milliseconds(10)) {
     if (has_died()) {
       kill();
       throw Error(ErrorKind::internal, concat("mydockerd ended at once:\n", log()));
@@ -177,7 +178,8 @@ void EngineProcess::kill() {
 int EngineProcess::stop() {
   if (!process_) return 0;
   process_.kill(SIGTERM);
-  if (!wait_readable(process_.pidfd(), 20'000)) process_.kill(SIGKILL);
+  if (!wait_readable(process_.pidfd(), static_cast<int>(patient(std::chrono::seconds(20)).count())))
+    process_.kill(SIGKILL);
   return process_.wait().shell_code();
 }
 

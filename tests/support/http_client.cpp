@@ -12,6 +12,7 @@
 
 #include "engine/base/sys.h"
 #include "tests/support/api_schema.h"
+#include "tests/support/patience.h"
 
 namespace mydocker::test {
 namespace {
@@ -117,7 +118,7 @@ HttpStream::HttpStream(UniqueFd socket, std::string_view request, std::chrono::m
 }
 
 bool HttpStream::fill(std::chrono::milliseconds timeout) {
-  if (!wait_readable(socket_.get(), static_cast<int>(timeout.count()))) {
+  if (!wait_readable(socket_.get(), static_cast<int>(patient(timeout).count()))) {
     throw Error(ErrorKind::unavailable, concat("nothing came within ", timeout.count(), " ms; so far: ", raw_));
   }
   std::array<char, 65536> buffer;

@@ -11,6 +11,7 @@
 #include "engine/base/sys.h"
 #include "engine/log_reader.h"
 #include "runtime/cgroup.h"
+#include "tests/support/patience.h"
 #include "tests/support/requirements.h"
 
 namespace mydocker::test {
@@ -18,7 +19,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds patience(20'000);
+const milliseconds patience = patient(milliseconds(20'000));
 
 void write_text(const std::string& path, const std::string& text) {
   const UniqueFd fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);

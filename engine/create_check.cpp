@@ -162,7 +162,9 @@ void check_block_io(const api::HostConfig& host, const HostFacts& facts) {
 void check_capability_list(const std::optional<api::StringList>& list, std::string_view option) {
   if (!list) return;
   for (const std::string& name : *list) {
-    if (normalize_capability(name).empty()) invalid(concat("invalid ", option, ": unknown capability: \"", name, "\""));
+    if (!normalize_capability(name).empty()) continue;
+    const std::string full = upper(name).starts_with("CAP_") ? upper(name) : "CAP_" + upper(name);
+    invalid(concat("invalid ", option, ": unknown capability: \"", full, "\""));
   }
 }
 

@@ -204,7 +204,8 @@ runtime::Mount make_volume_mount(const PlannedMount& planned, const api::StringM
 
 /// The layers of an image, read-only.
 runtime::Mount make_image_mount(const PlannedMount& planned, const std::vector<std::string>& layers) {
-  if (layers.size() == 1) return make_bind(layers.front(), planned.target, {"bind", "ro", "nosuid", "nodev", "rprivate"});
+  if (layers.size() == 1)
+    return make_bind(layers.front(), planned.target, {"bind", "ro", "nosuid", "nodev", "rprivate"});
   runtime::Mount mount;
   mount.destination = planned.target;
   mount.type = "overlay";
@@ -224,7 +225,8 @@ runtime::Mount make_user_mount(const PlannedMount& planned, const LaunchInput& i
     if (planned.read_only) mount.options.emplace_back("ro");
     return mount;
   }
-  if (planned.kind == PlannedMount::Kind::image) return make_image_mount(planned, input.image_layers.at(planned.target));
+  if (planned.kind == PlannedMount::Kind::image)
+    return make_image_mount(planned, input.image_layers.at(planned.target));
   const bool volume = planned.kind == PlannedMount::Kind::volume;
   if (volume && planned.subpath.empty()) {
     const auto options = input.record.volume_options.find(planned.source);

@@ -21,7 +21,7 @@ namespace mydocker::engine {
 /// A running container that the started one knows by a name of its own (HostConfig.Links).
 struct LinkedContainer {
   std::string alias;
-  std::string name;      ///< without slash
+  std::string name;  ///< without slash
   std::string hostname;
   std::string address;
   std::vector<std::string> ports;  ///< exposed: "80/tcp"

@@ -95,8 +95,8 @@ std::vector<UniqueFd> open_subpaths(const LaunchInput& input, LaunchPlan& plan) 
     const UniqueFd volume = open_file(input.paths->volume_data(mount.source), O_PATH | O_DIRECTORY);
     UniqueFd found = find_in_root(volume.get(), mount.subpath, O_PATH);
     if (!found) {
-      throw Error(ErrorKind::invalid_argument,
-                  concat("cannot access path \"", mount.subpath, "\" of volume ", mount.source, ": no such file or directory"));
+      throw Error(ErrorKind::invalid_argument, concat("cannot access path \"", mount.subpath, "\" of volume ",
+                                                      mount.source, ": no such file or directory"));
     }
     for (runtime::Mount& planned : plan.spec.mounts) {
       if (planned.destination == mount.target) planned.source = concat("/proc/", ::getpid(), "/fd/", found.get());
@@ -196,7 +196,7 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
   prepared.cgroup = prepared.plan.spec.linux.cgroups_path;
   trace.mark("plan");
   check_bind_sources(prepared.plan.mounts);
-  const std::vector<UniqueFd> subpaths = open_subpaths(input, prepared.plan);
+  prepared.subpaths = open_subpaths(input, prepared.plan);
   try {
     if (prepared.plan.network_kind != NetworkKind::container) {
       write_name_files(input, prepared.plan);

@@ -6,6 +6,7 @@
 #include <regex>
 
 #include "engine/container_view.h"
+#include "engine/prune_filter.h"
 
 namespace mydocker::engine {
 namespace {
@@ -64,6 +65,7 @@ bool on_network(const std::string& value, const Container& container) {
 }
 
 void check_values(const std::string& key, const Values& values) {
+  if (key == "is-task") parse_bool_filter(key, values);
   for (const std::string& value : values) {
     if (key == "status" && !is_container_state(value)) {
       invalid_value(key, value, "must be one of created, restarting, running, removing, paused, exited, dead");
@@ -71,9 +73,6 @@ void check_values(const std::string& key, const Values& values) {
     if (key == "exited" && !is_number(value)) invalid_value(key, value, "must be an exit code");
     if (key == "health" && value != "starting" && value != "healthy" && value != "unhealthy" && value != "none") {
       invalid_value(key, value, "must be one of starting, healthy, unhealthy, none");
-    }
-    if (key == "is-task" && value != "0" && value != "1" && value != "true" && value != "false") {
-      invalid_value(key, value, "must be a boolean");
     }
   }
 }
@@ -155,7 +154,7 @@ bool ContainerFilter::accepts_key(const std::string& key, const Values& values, 
     const std::string status = record.health ? record.health->status : "none";
     return any_of(values, [&](const std::string& v) { return v == status; });
   }
-  if (key == "is-task") return any_of(values, [](const std::string& v) { return v == "0" || v == "false"; });
+  if (key == "is-task") return !parse_bool_filter(key, values);
   return true;  // isolation: the only one there is
 }
 

@@ -15,7 +15,7 @@ struct PlannedMount {
   Kind kind = Kind::bind;
   std::string source;   ///< host path, volume name ("" = anonymous), image reference
   std::string subpath;  ///< of a volume: clean and relative; looked up inside of it at each start
-  std::string target;  ///< absolute and clean
+  std::string target;   ///< absolute and clean
   bool read_only = false;
   std::string mode;         ///< the option string as sent: Mounts[].Mode of inspect
   std::string propagation;  ///< "rprivate", ...; binds only
@@ -23,8 +23,8 @@ struct PlannedMount {
   bool create_source = false;  ///< Binds make a missing host directory; Mounts only when asked
   bool read_only_recursive = true;
   bool no_copy = false;
-  std::string volume_driver;                     ///< "" = local
-  std::optional<api::StringMap> volume_labels;   ///< of a volume that is made for this mount
+  std::string volume_driver;                    ///< "" = local
+  std::optional<api::StringMap> volume_labels;  ///< of a volume that is made for this mount
   std::optional<api::StringMap> volume_options;
   std::vector<std::string> tmpfs_options;
   bool from_tmpfs_map = false;  ///< HostConfig.Tmpfs: not listed in inspect's Mounts
@@ -55,8 +55,8 @@ struct JsonCodec<engine::PlannedMount::Kind> {
 namespace mydocker::engine {
 
 /// Throws Error{invalid_argument} in Docker's words: `invalid mode: zz`, `Duplicate mount point: /x`,
-/// `invalid mount config for type "bind": ...`. What the request names itself covers `inherited` (VolumesFrom), and both
-/// cover the volumes of the image.
+/// `invalid mount config for type "bind": ...`. What the request names itself covers `inherited` (VolumesFrom), and
+/// both cover the volumes of the image.
 std::vector<PlannedMount> plan_mounts(const api::HostConfig& host, const api::ContainerConfig& config,
                                       const std::vector<PlannedMount>& inherited = {});
 

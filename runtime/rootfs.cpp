@@ -226,6 +226,8 @@ void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
   UniqueFd tree;
   if (id_mapped >= 0) {
     tree = duplicate_fd(id_mapped);
+  } else if (!options.mount_namespace.empty()) {
+    tree = clone_mount_of_namespace(options.mount_namespace, mount.source, options.recursive_bind);
   } else {
     const UniqueFd source = open_host_path(options_, mount.source);
     tree = clone_mount(source.get(), "", options.recursive_bind);

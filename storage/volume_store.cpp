@@ -40,8 +40,9 @@ Error no_such_volume(std::string_view name) {
 void check_options(const std::string& name, const StringMap& options) {
   for (const auto& [key, value] : options) {
     if (key == "size") {
-      throw Error(ErrorKind::invalid_argument,
-                  concat("create ", name, ": quota size requested but no quota support: the option \"size\" needs one"));
+      throw Error(
+          ErrorKind::invalid_argument,
+          concat("create ", name, ": quota size requested but no quota support: the option \"size\" needs one"));
     }
     if (key != "type" && key != "o" && key != "device") {
       throw Error(ErrorKind::invalid_argument, concat("create ", name, ": invalid option: \"", key, "\""));
@@ -51,7 +52,8 @@ void check_options(const std::string& name, const StringMap& options) {
   for (const char* required : {"device", "type"}) {
     const auto found = options.find(required);
     if (found == options.end() || found->second.empty()) {
-      throw Error(ErrorKind::invalid_argument, concat("create ", name, ": missing required option: \"", required, "\""));
+      throw Error(ErrorKind::invalid_argument,
+                  concat("create ", name, ": missing required option: \"", required, "\""));
     }
   }
 }

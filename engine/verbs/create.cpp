@@ -225,10 +225,6 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   }
   trace.mark("image");
   set_program(record);
-  constexpr int private_ipc_since = 40;
-  if (record.host_config.ipc_mode.empty() && options.api_minor < private_ipc_since) {
-    record.host_config.ipc_mode = "shareable";
-  }
   api::ContainerCreateResponse response;
   constexpr int private_cgroup_namespace_since = 41;
   if (options.api_minor < private_cgroup_namespace_since && record.host_config.cgroupns_mode.empty() &&

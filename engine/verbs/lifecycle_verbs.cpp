@@ -192,7 +192,8 @@ awaitable<void> remove_link(EngineState& state, std::string path) {
   if (path.starts_with("/")) path.erase(0, 1);
   const std::size_t slash = path.find('/');
   if (slash == std::string::npos) {
-    throw Error(ErrorKind::invalid_argument, concat("Conflict, cannot remove the default link name of the container: /", path));
+    throw Error(ErrorKind::invalid_argument,
+                concat("Conflict, cannot remove the default link name of the container: /", path));
   }
   const ContainerPtr parent = state.containers.get(path.substr(0, slash));
   const std::string alias = path.substr(slash + 1);

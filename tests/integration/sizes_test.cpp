@@ -54,6 +54,7 @@ TEST_F(SizesTest, TheNumbersOutliveTheEngine) {
   EXPECT_EQ(wait(id), 0);
   EXPECT_EQ(size_rw(id), 100);
   const std::string upper = text(at(inspect(id), "GraphDriver.Data.UpperDir"));
+  ASSERT_TRUE(eventually([&] { return !path_exists(engine().exec_root() + "/shims/" + id); }));
   engine().kill();
   plant(upper);
   engine().start();

@@ -130,6 +130,14 @@ awaitable<void> remove_container(Engine& engine, const Request& request, Writer&
   co_await out.empty(Status::no_content);
 }
 
+/// ContainerDelete of a link: "/web/db" is the name that web gave another container.
+awaitable<void> remove_link(Engine& engine, const Request& request, Writer& out) {
+  const std::string name = concat(request.path_param("id"), "/", request.path_param("alias"));
+  if (!request.query_bool("link")) throw Error(ErrorKind::not_found, concat("No such container: ", name));
+  co_await engine.remove(name, {.force = false, .volumes = false, .link = true});
+  co_await out.empty(Status::no_content);
+}
+
 /// ContainerUpdate: limits and restart policy, live.
 awaitable<void> update_container(Engine& engine, const Request& request, Writer& out) {
   auto body = request.read_body<UpdateRequest>();
@@ -190,6 +198,7 @@ constexpr EngineRoute routes[] = {
     {Method::post, "/containers/{id}/pause", pause_container},
     {Method::post, "/containers/{id}/unpause", unpause_container},
     {Method::delete_, "/containers/{id}", remove_container},
+    {Method::delete_, "/containers/{id}/{alias}", remove_link},
     {Method::head, "/containers/{id}/archive", stat_archive},
     {Method::get, "/containers/{id}/archive", get_archive, OnHangup::cancel},
     {Method::put, "/containers/{id}/archive", put_archive, OnHangup::finish, BodyKind::upload},

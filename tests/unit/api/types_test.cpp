@@ -79,7 +79,7 @@ TEST(ContainerTypes, UnsetHostConfigPrintsTheDocumentedZeros) {
   for (const char* key : {"Annotations", "Mounts", "StorageOpt", "Tmpfs", "Sysctls", "Init"}) {
     EXPECT_FALSE(printed.contains(key)) << key;
   }
-  for (const char* key : {"CpuShares", "Memory", "NanoCpus", "ShmSize", "KernelMemory", "MemorySwap", "CpuCount"}) {
+  for (const char* key : {"CpuShares", "Memory", "NanoCpus", "ShmSize", "MemorySwap", "CpuCount"}) {
     EXPECT_EQ(printed.at(key), 0) << key;
   }
   EXPECT_EQ(write_json(printed.at("ConsoleSize")), "[0,0]");

@@ -101,5 +101,54 @@ TEST(MountPlan, InspectListsBindsButNotTmpfsEntries) {
   EXPECT_EQ(points[0].propagation, "rprivate");
 }
 
+TEST(MountPlan, VolumesFromHasAModeOfItsOwn) {
+  EXPECT_EQ(parse_volumes_from("web").container, "web");
+  EXPECT_FALSE(parse_volumes_from("web:rw,z").read_only);
+  EXPECT_TRUE(parse_volumes_from("web:ro").read_only);
+  EXPECT_THROW(parse_volumes_from("web:zz"), Error);
+  EXPECT_THROW(parse_volumes_from("web:ro,rw"), Error);
+  EXPECT_THROW(parse_volumes_from(":ro"), Error);
+}
+
+TEST(MountPlan, WhatIsNamedCoversWhatIsInherited) {
+  std::vector<PlannedMount> donor = plan({"/a:/one", "vol:/two", "/c:/three"});
+  const auto inherited = inherit_mounts(donor, true);
+  api::HostConfig host;
+  host.binds = api::StringList{"/mine:/two"};
+  const auto mounts = plan_mounts(host, {}, inherited);
+  ASSERT_EQ(mounts.size(), 3U);
+  for (const PlannedMount& mount : mounts) {
+    EXPECT_EQ(mount.read_only, mount.target != "/two") << mount.target;
+    if (mount.target == "/two") EXPECT_EQ(mount.source, "/mine");
+  }
+}
+
+TEST(MountPlan, AnInheritedMountSurvivesItsRow) {
+  const auto inherited = inherit_mounts(plan({"vol:/two:ro"}), false);
+  const auto read = from_json<PlannedMount>(to_json(inherited.front()));
+  EXPECT_EQ(read.kind, PlannedMount::Kind::volume);
+  EXPECT_EQ(read.source, "vol");
+  EXPECT_TRUE(read.read_only);
+  EXPECT_TRUE(read.no_copy);
+}
+
+TEST(MountPlan, ASubpathStaysBelowItsVolume) {
+  const auto with_subpath = [](const std::string& subpath) {
+    api::Mount mount;
+    mount.type = "volume";
+    mount.source = "vol";
+    mount.target = "/t";
+    mount.volume_options.emplace();
+    mount.volume_options->subpath = subpath;
+    api::HostConfig host;
+    host.mounts = {mount};
+    return host;
+  };
+  EXPECT_EQ(plan_mounts(with_subpath("a/./b/../c"), {}).front().subpath, "a/c");
+  for (const char* bad : {"/abs", "..", "a/../../b", "../a"}) {
+    EXPECT_NE(message_of(with_subpath(bad)).find("subpath must be a relative path"), std::string::npos) << bad;
+  }
+}
+
 }  // namespace
 }  // namespace mydocker::engine

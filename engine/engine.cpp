@@ -9,6 +9,7 @@
 #include "engine/base/json.h"
 #include "engine/base/sys.h"
 #include "engine/engine_state.h"
+#include "engine/log_plan.h"
 
 namespace mydocker::engine {
 namespace {
@@ -113,6 +114,8 @@ EngineState::EngineState(asio::any_io_executor executor, Options given)
       disk_pool(disk_threads),
       transfer_pool(transfer_threads),
       database_pool(1) {
+  api::LogConfig log_defaults;
+  check_log_config(log_defaults, options);
   engine_id = load_engine_id(options.data_root);
   events.keep_in(EventJournal(options.data_root + "/events.log"));
   ContainerStore::prepare_tables(*database);

@@ -216,5 +216,53 @@ TEST_P(DockerCliTest, MissingThingsAreToldAsDockerTellsThem) {
   EXPECT_NE(docker({"rmi", "nope"}).err.find("No such image: nope"), std::string::npos);
 }
 
+TEST_P(DockerCliTest, HealthIsShownAndFiltered) {
+  const CommandResult started = docker({"run", "-d", "--name", "well", "--health-cmd", "echo fine", "--health-interval",
+                                        "50ms", "--health-retries", "2", "payload", "/payload", "pause"});
+  ASSERT_EQ(started.code, 0) << started.err;
+  EXPECT_TRUE(
+      eventually([&] { return docker({"inspect", "-f", "{{.State.Health.Status}}", "well"}).out == "healthy\n"; }));
+  EXPECT_EQ(docker({"ps", "-q", "--no-trunc", "--filter", "health=healthy"}).out, started.out);
+  EXPECT_NE(docker({"ps"}).out.find("(healthy)"), std::string::npos);
+  EXPECT_EQ(docker({"inspect", "-f", "{{(index .State.Health.Log 0).Output}}", "well"}).out, "fine\n\n");
+}
+
+TEST_P(DockerCliTest, LogDriversAndTheirOptions) {
+  ASSERT_EQ(docker({"run", "--name", "compact", "--log-driver", "local", "payload", "seq", "1", "100"}).code, 0);
+  EXPECT_EQ(docker({"logs", "--tail", "2", "compact"}).out, "99\n100\n");
+  ASSERT_EQ(docker({"run", "--name", "tagged", "--label", "a=1", "--log-opt", "labels=a", "--log-opt", "tag={{.Name}}",
+                    "payload", "echo", "x"})
+                .code,
+            0);
+  EXPECT_EQ(docker({"logs", "--details", "tagged"}).out, "a=1,tag=tagged x\n");
+  const CommandResult refused = docker({"create", "--log-opt", "nope=1", "payload"});
+  EXPECT_NE(refused.code, 0);
+  EXPECT_NE(refused.err.find("unknown log opt 'nope' for json-file log driver"), std::string::npos) << refused.err;
+}
+
+TEST_P(DockerCliTest, ExecAndItsWays) {
+  ASSERT_EQ(docker({"run", "-d", "--name", "host", "payload", "/payload", "pause"}).code, 0);
+  EXPECT_EQ(
+      docker({"exec", "-u", "1000", "-e", "A=b", "-w", "/tmp", "host", "sh", "-c", "echo $(id -u) $A $(pwd)"}).out,
+      "1000 b /tmp\n");
+  EXPECT_EQ(docker({"exec", "host", "sh", "-c", "exit 9"}).code, 9);
+  EXPECT_EQ(docker({"exec", "-d", "host", "touch", "/made"}).code, 0);
+  EXPECT_TRUE(eventually([&] { return docker({"exec", "host", "test", "-e", "/made"}).code == 0; }));
+  ASSERT_EQ(docker({"pause", "host"}).code, 0);
+  EXPECT_NE(docker({"exec", "host", "true"}).err.find("is paused, unpause the container before exec"),
+            std::string::npos);
+  EXPECT_EQ(docker({"kill", "host"}).code, 0);
+}
+
+TEST_P(DockerCliTest, ARestartPolicyIsCounted) {
+  ASSERT_EQ(
+      docker({"run", "-d", "--name", "again", "--restart", "on-failure:2", "payload", "/payload", "exit", "5"}).code,
+      0);
+  EXPECT_TRUE(eventually([&] {
+    return docker({"inspect", "-f", "{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}", "again"}).out ==
+           "2 exited 5\n";
+  }));
+}
+
 }  // namespace
 }  // namespace mydocker::test

@@ -381,6 +381,20 @@ TEST_F(LogDefaultsTest, TheEnginesDefaultsAreTakenAndCompleted) {
   EXPECT_EQ(text(at(client().get("/info").json(), "LoggingDriver")), "local");
 }
 
+TEST_F(LogDefaultsTest, BadDefaultsEndTheEngineWithTheirReason) {
+  engine().kill();
+  engine().set_flags({"--log-driver", "local", "--log-opt", "nope=1"});
+  try {
+    engine().start();
+    ADD_FAILURE() << "the engine runs";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find("unknown log opt 'nope' for local log driver"), std::string::npos)
+        << error.message();
+  }
+  engine().set_flags(engine_flags());
+  engine().start();
+}
+
 class LargeLogTest : public LogDriverTest {
  protected:
   static constexpr std::int64_t gigabyte = 1'000'000'000;

@@ -1,4 +1,5 @@
 #include "runtime/shim/stream_hub.h"
+#include "runtime/shim/log_writer.h"
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>

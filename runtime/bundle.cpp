@@ -21,11 +21,13 @@ std::string read_document(const std::string& path) {
   }
 }
 
+/// `document` holds what absent members are.
 template <typename T>
-T parse_document(const std::string& path) {
+T parse_document(const std::string& path, T document) {
   const std::string text = read_document(path);
   try {
-    return from_json<T>(parse_json(text));
+    read_json(parse_json(text), "", document);
+    return document;
   } catch (Error& error) {
     error.add_context(path);
     throw;
@@ -36,7 +38,9 @@ T parse_document(const std::string& path) {
 
 Spec read_bundle(const std::string& bundle) {
   const std::string path = concat(bundle, "/", config_file);
-  Spec spec = parse_document<Spec>(path);
+  Spec unversioned;
+  unversioned.version.clear();  // must be named: only documents that we make have a default
+  Spec spec = parse_document(path, std::move(unversioned));
   validate(spec);
   return spec;
 }
@@ -46,6 +50,6 @@ void write_bundle(const std::string& bundle, const Spec& spec) {
   write_all(file.get(), write_json(to_json(spec)));
 }
 
-Process read_process(const std::string& path) { return parse_document<Process>(path); }
+Process read_process(const std::string& path) { return parse_document(path, Process{}); }
 
 }  // namespace mydocker::runtime

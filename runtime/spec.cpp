@@ -44,10 +44,22 @@ bool has_dot_dot(std::string_view path) {
   return false;
 }
 
+/// Semantic version 1.y.z; "-rc5" and "+build" may follow.
+bool is_supported_version(std::string_view version) {
+  version = version.substr(0, version.find_first_of("-+"));
+  if (!version.starts_with("1.")) return false;
+  version.remove_prefix(2);
+  const std::size_t dot = version.find('.');
+  if (dot == std::string_view::npos) return false;
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.size() <= 9 && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return is_number(version.substr(0, dot)) && is_number(version.substr(dot + 1));
+}
+
 void validate_version(const std::string& version) {
   require(!version.empty(), "ociVersion", "is missing");
-  require(version.starts_with("1.") && version.find_first_not_of("0123456789.", 0) != 0, "ociVersion",
-          concat("\"", version, "\" is not supported"));
+  require(is_supported_version(version), "ociVersion", concat("\"", version, "\" is not supported"));
 }
 
 void validate_namespaces(const Spec& spec) {
@@ -154,6 +166,7 @@ void validate_linux(const Spec& spec) {
     throw Error(ErrorKind::not_implemented, "linux.resources.rdma is not supported");
   }
   if (!part.mount_label.empty()) throw Error(ErrorKind::not_implemented, "linux.mountLabel is not supported");
+  if (part.memory_policy) throw Error(ErrorKind::not_implemented, "linux.memoryPolicy is not supported");
   if (!part.net_devices.empty()) throw Error(ErrorKind::not_implemented, "linux.netDevices is not supported");
   if (part.personality) {
     require(is_one_of(part.personality->domain, {"LINUX", "LINUX32"}), "linux.personality.domain", "is unknown");
@@ -194,7 +207,10 @@ void validate(const Spec& spec) {
   validate_process(spec.process);
   require(!spec.root.path.empty(), "root.path", "is missing");
   require_no_nul(spec.root.path, "root.path");
-  require(spec.hostname.size() <= 64, "hostname", "is longer than 64 bytes");
+  for (const auto& [member, name] : {std::pair("hostname", &spec.hostname), {"domainname", &spec.domainname}}) {
+    require(name->size() <= 64, member, "is longer than 64 bytes");
+    require_no_nul(*name, member);
+  }
   validate_namespaces(spec);
   validate_mounts(spec);
   validate_devices(spec);

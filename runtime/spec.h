@@ -11,12 +11,12 @@
 #include "runtime/spec_process.h"
 #include "runtime/spec_resources.h"
 
-/// An OCI config.json for Linux, complete (OCI runtime-spec 1.2, config.md and config-linux.md): the only language
+/// An OCI config.json for Linux, complete (OCI runtime-spec 1.3, config.md and config-linux.md): the only language
 /// between engine and runtime. Values only; any thread; nothing blocks.
 namespace mydocker::runtime {
 
 /// The newest version that is understood.
-inline constexpr std::string_view oci_version = "1.2.0";
+inline constexpr std::string_view oci_version = "1.3.0";
 /// What is written into a new config.json: other runtimes of the distribution refuse anything newer.
 inline constexpr std::string_view bundle_version = "1.0.2";
 
@@ -211,6 +211,7 @@ struct Linux {
   std::vector<std::string> readonly_paths;
   std::string mount_label;
   std::optional<IntelRdt> intel_rdt;
+  std::optional<json::object> memory_policy;  ///< refused (OCI 1.3)
   std::optional<Personality> personality;
   std::map<std::string, TimeOffset> time_offsets;  ///< "monotonic", "boottime"
 
@@ -223,8 +224,8 @@ struct Linux {
         field_omit_empty("seccomp", &Linux::seccomp), field_omit_empty("rootfsPropagation", &Linux::rootfs_propagation),
         field_omit_empty("maskedPaths", &Linux::masked_paths),
         field_omit_empty("readonlyPaths", &Linux::readonly_paths), field_omit_empty("mountLabel", &Linux::mount_label),
-        field_omit_empty("intelRdt", &Linux::intel_rdt), field_omit_empty("personality", &Linux::personality),
-        field_omit_empty("timeOffsets", &Linux::time_offsets));
+        field_omit_empty("intelRdt", &Linux::intel_rdt), field_omit_empty("memoryPolicy", &Linux::memory_policy),
+        field_omit_empty("personality", &Linux::personality), field_omit_empty("timeOffsets", &Linux::time_offsets));
   }
 };
 

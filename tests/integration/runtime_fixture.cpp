@@ -43,13 +43,12 @@ void RuntimeTest::SetUp() {
   const CommandResult spec = run_command({program("mydocker-runtime"), "spec", "--bundle", bundle()});
   ASSERT_EQ(spec.code, 0) << spec.err;
   example_ = parse_json(read_file(bundle() + "/config.json"));
-  mounts_before_ = read_file("/proc/self/mountinfo");
 }
 
 void RuntimeTest::TearDown() {
   if (!surroundings_) return;
   EXPECT_EQ(wait_for_leftovers(), "");
-  EXPECT_EQ(read_file("/proc/self/mountinfo"), mounts_before_);
+  EXPECT_EQ(read_file("/proc/self/mountinfo").find(root()), std::string::npos);
   surroundings_.reset();
 }
 
@@ -138,6 +137,7 @@ void RuntimeTest::delete_forced(const std::string& id) {
 }
 
 void RuntimeTest::expect_refused(const CommandResult& result, const std::string& text) {
+  SCOPED_TRACE(text);
   EXPECT_EQ(result.code, 1) << result.err;
   EXPECT_EQ(result.out, "");
   EXPECT_NE(result.err.find(text), std::string::npos) << result.err;

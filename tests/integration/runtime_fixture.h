@@ -67,7 +67,6 @@ class RuntimeTest : public ::testing::Test {
 
  private:
   std::unique_ptr<Surroundings> surroundings_;
-  std::string mounts_before_;
   json::value example_;
 };
 

@@ -10,8 +10,8 @@
 
 #include "api/types/container.h"
 #include "api/types/event.h"
-#include "api/types/explain.h"
 #include "api/types/exec.h"
+#include "api/types/explain.h"
 #include "api/types/image.h"
 #include "api/types/network.h"
 #include "api/types/progress.h"

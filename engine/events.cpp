@@ -44,9 +44,8 @@ bool is_image(const api::Event& event, const Values& values) {
 }
 
 bool has_action(const api::Event& event, const Values& values) {
-  const bool by_prefix = any_of(values, [](const std::string& v) {
-    return v == "health_status" || v == "exec_create" || v == "exec_start";
-  });
+  const bool by_prefix = any_of(
+      values, [](const std::string& v) { return v == "health_status" || v == "exec_create" || v == "exec_start"; });
   return by_prefix ? begins_with_any(values, event.action)
                    : any_of(values, [&](const std::string& v) { return v == event.action; });
 }

@@ -63,8 +63,7 @@ std::string capabilities_text(const ContainerRecord& record) {
   const std::string added = list(host.cap_add);
   const std::string dropped = list(host.cap_drop);
   return concat("It has Docker's default capabilities", added.empty() ? "" : " and " + added,
-                dropped.empty() ? "" : ", without " + dropped,
-                "; a user other than root has none of them in effect.");
+                dropped.empty() ? "" : ", without " + dropped, "; a user other than root has none of them in effect.");
 }
 
 void explain_denial(const ExplainFacts& facts, api::Explanation& out) {
@@ -163,7 +162,8 @@ void explain_exit(const ExplainFacts& facts, api::Explanation& out) {
 void explain_restarts(const ExplainFacts& facts, api::Explanation& out) {
   const api::RestartPolicy& policy = facts.record.host_config.restart_policy;
   if (facts.record.restart_count > 0) {
-    out.reasons.push_back(concat("It was restarted ", facts.record.restart_count, " times by its policy ", policy.name, "."));
+    out.reasons.push_back(
+        concat("It was restarted ", facts.record.restart_count, " times by its policy ", policy.name, "."));
   }
   if (facts.state == ContainerState::restarting) out.reasons.emplace_back("The next restart waits for its back-off.");
 }

@@ -20,7 +20,7 @@ struct Config {
   std::string tls_ca = "/etc/mydocker/tls/ca.pem";
   std::string tls_certificate = "/etc/mydocker/tls/cert.pem";
   std::string tls_key = "/etc/mydocker/tls/key.pem";
-  std::string group = "docker";    ///< owner of the socket beside root; a missing default group is root's
+  std::string group = "docker";  ///< owner of the socket beside root; a missing default group is root's
   bool group_was_set = false;
   std::string pidfile;  ///< "" = <exec-root>/mydockerd.pid
   std::string config_file = "/etc/mydocker/daemon.json";

@@ -178,9 +178,7 @@ void add_ulimit(Config& config, const std::string& value) {
   config.engine.default_ulimits[name] = {soft, hard};
 }
 
-void set_log_driver(Config& config, const std::string& value) {
-  config.engine.log_driver = value;
-}
+void set_log_driver(Config& config, const std::string& value) { config.engine.log_driver = value; }
 
 void add_log_option(Config& config, const std::string& value) {
   const auto [key, text] = to_pair(value);
@@ -257,11 +255,13 @@ constexpr Setting settings[] = {
     {"exec-root", 0, "exec-root", Takes::one,
      [](Config& config, const std::string& value) { config.engine.exec_root = to_absolute_path(value); },
      "Root directory of run-time state (default /run/mydocker)"},
-    {"feature", 0, "features", Takes::many, add_feature, "Feature switch: name=true; shown by a reload, changes nothing"},
+    {"feature", 0, "features", Takes::many, add_feature,
+     "Feature switch: name=true; shown by a reload, changes nothing"},
     {"group", 'G', "group", Takes::one, set_group, "Group that may use the socket (default docker)"},
     {"help", 0, "", Takes::boolean, [](Config& config, const std::string& value) { config.show_help = to_bool(value); },
      "Print this text"},
-    {"host", 'H', "hosts", Takes::many, set_host, "Socket to listen on: unix:///path, tcp://host:port with --tlsverify, fd://"},
+    {"host", 'H', "hosts", Takes::many, set_host,
+     "Socket to listen on: unix:///path, tcp://host:port with --tlsverify, fd://"},
     {"icc", 0, "icc", Takes::boolean,
      [](Config& config, const std::string& value) { config.engine.icc = to_bool(value); },
      "Containers of the default bridge reach each other (default true)"},

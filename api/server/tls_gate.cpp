@@ -12,8 +12,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
@@ -72,7 +72,8 @@ Context make_context(const TlsFiles& files) {
   ::SSL_CTX_set_options(raw, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET);
   ::SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   ::SSL_CTX_set_num_tickets(raw, 0);
-  ::SSL_CTX_set_mode(raw, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+  ::SSL_CTX_set_mode(raw,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
   if (::SSL_CTX_use_certificate_chain_file(raw, files.certificate.c_str()) != 1) {
     refuse_file("TLS certificate", files.certificate);
   }
@@ -232,7 +233,10 @@ class TlsSession {
 class TlsGate::Impl {
  public:
   Impl(const TlsFiles& files, Deliver deliver)
-      : files_(files), context_(make_shared_context(files)), deliver_(std::move(deliver)), thread_([this] { io_.run(); }) {}
+      : files_(files),
+        context_(make_shared_context(files)),
+        deliver_(std::move(deliver)),
+        thread_([this] { io_.run(); }) {}
 
   ~Impl() {
     io_.stop();
@@ -349,7 +353,8 @@ UniqueFd listen_on_tcp(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (const int result = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found); result != 0) {
+  if (const int result = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), port.c_str(), &hints, &found);
+      result != 0) {
     throw Error(ErrorKind::invalid_argument, concat("listen tcp://", address, ": ", ::gai_strerror(result)));
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, &::freeaddrinfo);

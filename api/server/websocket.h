@@ -23,10 +23,10 @@ std::string make_websocket_close(std::uint16_t code);
 class WebsocketDecoder {
  public:
   struct Step {
-    std::string data;                  ///< payload of text and binary frames, unmasked
-    std::optional<std::string> ping;   ///< wants a pong with this payload
-    bool closed = false;               ///< the client said goodbye: nothing follows
-    std::uint16_t broken = 0;          ///< it broke the protocol: the code to close with
+    std::string data;                 ///< payload of text and binary frames, unmasked
+    std::optional<std::string> ping;  ///< wants a pong with this payload
+    bool closed = false;              ///< the client said goodbye: nothing follows
+    std::uint16_t broken = 0;         ///< it broke the protocol: the code to close with
   };
 
   /// Consumes bytes from `input`; returns after the first control frame, or when `input` is empty.

@@ -35,8 +35,7 @@ std::string explanation_text(const api::Explanation& why) {
 int explain(Session& session, const Arguments& arguments) {
   const bool json = wants_json(arguments);
   return for_each_name(arguments.positionals, [&](const std::string& name) -> std::optional<std::string> {
-    const json::value answer =
-        session.api().call_json({.path = concat("/containers/", path_part(name), "/explain")});
+    const json::value answer = session.api().call_json({.path = concat("/containers/", path_part(name), "/explain")});
     if (json) return write_json(answer);
     std::string text = explanation_text(from_json<api::Explanation>(answer));
     text.pop_back();

@@ -98,8 +98,8 @@ std::string containers_table(const std::vector<api::ContainerSummary>& container
     const auto volumes = std::count_if(container.mounts.begin(), container.mounts.end(),
                                        [](const api::MountPoint& mount) { return mount.type == "volume"; });
     const std::string name = container.names.empty() ? "" : container.names.front().substr(1);
-    text += concat(short_id(container.id), "\t", container.image, "\t\"", ellipsis(container.command, 20), "\"\t", volumes,
-                   "\t", size_text(container.size_rw_bytes), "\t", age_text(container.created_s), "\t",
+    text += concat(short_id(container.id), "\t", container.image, "\t\"", ellipsis(container.command, 20), "\"\t",
+                   volumes, "\t", size_text(container.size_rw_bytes), "\t", age_text(container.created_s), "\t",
                    container.status, "\t", name, "\n");
   }
   return align_tabs(text);
@@ -163,7 +163,8 @@ constexpr Flag prune_flags[] = {
 };
 
 std::string prune_warning(const Arguments& arguments) {
-  std::string text = "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n";
+  std::string text =
+      "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n";
   if (arguments.enabled("volumes")) text += "  - all anonymous volumes not used by at least one container\n";
   text += arguments.enabled("all") ? "  - all images without at least one container associated to them\n"
                                    : "  - all dangling images\n";
@@ -191,7 +192,8 @@ json::value prune_kind(Session& session, const std::string& kind, const std::vec
 
 int prune(Session& session, const Arguments& arguments) {
   const std::vector<std::string> filters = arguments.list("filter");
-  const bool by_time = std::any_of(filters.begin(), filters.end(), [](const auto& f) { return f.starts_with("until="); });
+  const bool by_time =
+      std::any_of(filters.begin(), filters.end(), [](const auto& f) { return f.starts_with("until="); });
   if (by_time && arguments.enabled("volumes")) {
     throw CommandFailure(1, "ERROR: The \"until\" filter is not supported with \"--volumes\"");
   }

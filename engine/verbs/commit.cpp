@@ -139,8 +139,7 @@ awaitable<std::string> Engine::commit(CommitRequest request) {
     state.events.publish("image", "tag", image_id, {{"name", reference.familiar()}});
   }
   const std::string reference = references.empty() ? "" : references.front().familiar();
-  publish(state, *container, "commit",
-          {{"comment", request.comment}, {"imageID", image_id}, {"imageRef", reference}});
+  publish(state, *container, "commit", {{"comment", request.comment}, {"imageID", image_id}, {"imageRef", reference}});
   co_return image_id;
 }
 

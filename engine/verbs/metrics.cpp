@@ -48,17 +48,20 @@ std::string label(std::string_view name, std::string_view value) {
 }
 
 double seconds(std::chrono::nanoseconds duration) { return std::chrono::duration<double>(duration).count(); }
-double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+double seconds(const timeval& time) {
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
 
 void append_engine(MetricsText& out, const EngineState& state) {
   out.family("engine_daemon_engine_info", "gauge", "What this engine is; the value is always 1.");
-  out.sample("engine_daemon_engine_info",
-             concat(label("version", api::server_version), ",", label("kernel", state.facts.kernel_version), ",",
-                    label("os", state.facts.operating_system), ",", label("daemon_id", state.engine_id), ",",
-                    label("graphdriver", "overlay2"), ",", label("commit", "unknown"), ",",
-                    label("architecture", "x86_64")),
-             1);
-  out.single("engine_daemon_engine_cpus_cpus", "gauge", "Processors of the host.", static_cast<double>(state.facts.cpu_count));
+  out.sample(
+      "engine_daemon_engine_info",
+      concat(label("version", api::server_version), ",", label("kernel", state.facts.kernel_version), ",",
+             label("os", state.facts.operating_system), ",", label("daemon_id", state.engine_id), ",",
+             label("graphdriver", "overlay2"), ",", label("commit", "unknown"), ",", label("architecture", "x86_64")),
+      1);
+  out.single("engine_daemon_engine_cpus_cpus", "gauge", "Processors of the host.",
+             static_cast<double>(state.facts.cpu_count));
   out.single("engine_daemon_engine_memory_bytes", "gauge", "Memory of the host in bytes.",
              static_cast<double>(state.facts.memory_bytes));
   out.single("engine_daemon_events_total", "counter", "Events published since the start.",
@@ -92,7 +95,8 @@ void append_containers(MetricsText& out, const EngineState& state) {
 }
 
 void append_phases(MetricsText& out, const TraceBook& traces) {
-  out.family("mydocker_phase_seconds", "summary", "Time spent in each phase of an operation; phase=total is all of it.");
+  out.family("mydocker_phase_seconds", "summary",
+             "Time spent in each phase of an operation; phase=total is all of it.");
   for (const auto& [key, sum] : traces.sums()) {
     const std::string labels =
         concat(label("operation", key.first), ",", label("phase", key.second.empty() ? "total" : key.second));

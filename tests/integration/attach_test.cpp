@@ -237,7 +237,8 @@ class WebsocketTest : public AttachTest {
   /// A client's frame: masked, as RFC 6455 wants it.
   static std::string frame(int opcode, std::string_view payload) {
     std::string out{static_cast<char>(0x80 | opcode), static_cast<char>(0x80 | payload.size()), 1, 2, 3, 4};
-    for (std::size_t i = 0; i < payload.size(); ++i) out += static_cast<char>(payload[i] ^ static_cast<char>(1 + i % 4));
+    for (std::size_t i = 0; i < payload.size(); ++i)
+      out += static_cast<char>(payload[i] ^ static_cast<char>(1 + i % 4));
     return out;
   }
   /// All payloads of data frames until the server's close frame; `opcodes` collects every frame's kind.

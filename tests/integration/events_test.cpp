@@ -164,7 +164,7 @@ TEST_F(EventDetailTest, NetworksAndVolumesSurroundTheRun) {
   const std::string id = run_to_end({.command = {"/payload", "exit", "0"},
                                      .name = "around",
                                      .host = {{"NetworkMode", "bridge"}, {"Binds", json::array{"vol:/data:ro"}}}})
-                                 .code == 0
+                                     .code == 0
                              ? text(at(inspect("around"), "Id"))
                              : "";
   remove(id);
@@ -278,8 +278,8 @@ TEST_F(EventDetailTest, WhatAKilledEngineDidNotTellIsToldByTheNext) {
 TEST_F(EventDetailTest, TheOfficialClientReadsRelativeTimes) {
   REQUIRE_PROGRAM("docker");
   create({.name = "relative"});
-  const CommandResult seen =
-      docker({"events", "--since", "10m", "--until", "0s", "--filter", "container=relative", "--format", "{{.Action}}"});
+  const CommandResult seen = docker(
+      {"events", "--since", "10m", "--until", "0s", "--filter", "container=relative", "--format", "{{.Action}}"});
   EXPECT_EQ(seen.code, 0) << seen.err;
   EXPECT_EQ(seen.out, "create\n");
   const CommandResult ours = mydocker(

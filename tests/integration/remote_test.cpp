@@ -49,8 +49,8 @@ class RemoteTest : public DaemonTest {
   }
 
   std::vector<std::string> tls_flags() {
-    return {"-H",         concat("tcp://", address), "--tlsverify", "--tlscacert", pem("ca"),
-            "--tlscert",  pem("server"),             "--tlskey",    pem("server-key")};
+    return {"-H",       concat("tcp://", address), "--tlsverify", "--tlscacert", pem("ca"), "--tlscert", pem("server"),
+            "--tlskey", pem("server-key")};
   }
   void serve_tls() {
     engine().set_flags(tls_flags());
@@ -64,9 +64,9 @@ class RemoteTest : public DaemonTest {
     return run_command(words, {.environment = {"no_proxy=*"}});
   }
   CommandResult docker_tls(std::vector<std::string> arguments, const std::string& input = {}) {
-    std::vector<std::string> words = {"docker",      "-H",       concat("tcp://", address), "--tlsverify",
-                                      "--tlscacert", pem("ca"),  "--tlscert",               pem("client"),
-                                      "--tlskey",    pem("client-key")};
+    std::vector<std::string> words = {
+        "docker",      "-H",       concat("tcp://", address), "--tlsverify", "--tlscacert", pem("ca"), "--tlscert",
+        pem("client"), "--tlskey", pem("client-key")};
     words.insert(words.end(), arguments.begin(), arguments.end());
     CommandOptions options;
     options.input = input;
@@ -93,8 +93,8 @@ TEST_F(RemoteTest, WithoutACertificateOfOursNobodyGetsIn) {
     EXPECT_NE(refused.code, 0) << who;
     EXPECT_EQ(refused.out.find("OK"), std::string::npos) << who;
   }
-  const CommandResult plain = run_command(
-      {"curl", "--silent", "--max-time", "5", concat("http://", address, "/_ping")}, {.environment = {"no_proxy=*"}});
+  const CommandResult plain = run_command({"curl", "--silent", "--max-time", "5", concat("http://", address, "/_ping")},
+                                          {.environment = {"no_proxy=*"}});
   EXPECT_NE(plain.code, 0);
   const CommandResult old = curl("/_ping", "client", {"--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0"});
   EXPECT_NE(old.code, 0) << "TLS 1.1";
@@ -106,8 +106,7 @@ TEST_F(RemoteTest, TheOfficialClientRunsAttachesAndExecutes) {
   serve_tls();
   std::string text;
   for (int i = 0; i < 20000; ++i) text += "line " + std::to_string(i) + "\n";
-  const CommandResult run =
-      docker_tls({"run", "--rm", "-i", "--network", "none", "payload", "/payload", "cat"}, text);
+  const CommandResult run = docker_tls({"run", "--rm", "-i", "--network", "none", "payload", "/payload", "cat"}, text);
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(run.out, text) << "its half-close ends the input, and all output comes before the end";
   const std::string id = DaemonTest::run();
@@ -257,7 +256,8 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
   EXPECT_EQ(text(at(now, "Labels.0")), "stage=two");
   EXPECT_EQ(at(now, "Debug"), json::value(true));
   EXPECT_EQ(text(at(now, "RegistryConfig.Mirrors.0")), "http://127.0.0.1:5999");
-  EXPECT_EQ(at(now, "RegistryConfig.IndexConfigs").as_object().at("example.test:5000").at("Secure"), json::value(false));
+  EXPECT_EQ(at(now, "RegistryConfig.IndexConfigs").as_object().at("example.test:5000").at("Secure"),
+            json::value(false));
   EXPECT_TRUE(at(now, "Runtimes").as_object().contains("other"));
   EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
   const json::value fresh = inspect(create());
@@ -265,9 +265,10 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
 }
 
 TEST_F(ReloadTest, ABadFileChangesNothingAndIsNamedInTheLog) {
-  const std::pair<const char*, const char*> cases[] = {{"{nonsense", "invalid JSON"},
-                                                       {R"({"bogus-key":1})", "bogus-key"},
-                                                       {R"({"labels":["x=y"],"max-concurrent-downloads":0})", "not a number"}};
+  const std::pair<const char*, const char*> cases[] = {
+      {"{nonsense", "invalid JSON"},
+      {R"({"bogus-key":1})", "bogus-key"},
+      {R"({"labels":["x=y"],"max-concurrent-downloads":0})", "not a number"}};
   for (const auto& [bad, reason] : cases) {
     write(bad);
     hangup();

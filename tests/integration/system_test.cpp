@@ -30,9 +30,10 @@ TEST_F(SystemTest, DiskUseIsExact) {
   EXPECT_EQ(number(at(empty, "BuilderSize")), 0);
 
   ASSERT_EQ(client().post("/volumes/create", json::object{{"Name", "sized"}}).status, 201);
-  const std::string id = create({.command = {"/bin/busybox", "dd", "if=/dev/zero", "of=/data/file", "bs=1000", "count=300"},
-                                 .name = "filler",
-                                 .host = {{"Binds", json::array{"sized:/data"}}}});
+  const std::string id =
+      create({.command = {"/bin/busybox", "dd", "if=/dev/zero", "of=/data/file", "bs=1000", "count=300"},
+              .name = "filler",
+              .host = {{"Binds", json::array{"sized:/data"}}}});
   start(id);
   EXPECT_EQ(wait(id), 0);
   const json::value usage = df();
@@ -127,7 +128,8 @@ TEST_F(SystemTest, MetricsAreWellFormedAndCount) {
   EXPECT_TRUE(has("mydocker_phase_seconds_count{operation=\"start\",phase=\"total\"} 1\n"));
   EXPECT_TRUE(has("mydocker_http_requests_total{method=\"POST\",route=\"/containers/{id}/start\",code=\"204\"} 1\n"));
   EXPECT_TRUE(has("mydocker_http_requests_total{method=\"GET\",route=\"/containers/{id}/json\",code=\"404\"} 1\n"));
-  EXPECT_TRUE(has("mydocker_http_request_seconds_bucket{method=\"POST\",route=\"/containers/{id}/start\",le=\"+Inf\"} 1\n"));
+  EXPECT_TRUE(
+      has("mydocker_http_request_seconds_bucket{method=\"POST\",route=\"/containers/{id}/start\",le=\"+Inf\"} 1\n"));
   EXPECT_TRUE(has("process_resident_memory_bytes "));
 }
 
@@ -185,8 +187,9 @@ TEST_F(ExplainTest, AMissingProgramAndAMissingInterpreter) {
 }
 
 TEST_F(ExplainTest, ThePortsHolderIsNamed) {
-  const json::object published{{"NetworkMode", "bridge"},
-                               {"PortBindings", json::object{{"80/tcp", json::array{json::object{{"HostPort", "18099"}}}}}}};
+  const json::object published{
+      {"NetworkMode", "bridge"},
+      {"PortBindings", json::object{{"80/tcp", json::array{json::object{{"HostPort", "18099"}}}}}}};
   run({.name = "first", .host = published});
   create({.name = "second", .host = published});
   EXPECT_NE(client().post("/containers/second/start").status, 204);
@@ -196,8 +199,9 @@ TEST_F(ExplainTest, ThePortsHolderIsNamed) {
 }
 
 TEST_F(ExplainTest, AnOutOfMemoryKillNamesTheLimit) {
-  const std::string id = create(
-      {.command = {"/payload", "memhog", "200"}, .name = "hungry", .host = {{"Memory", 33554432}, {"MemorySwap", 33554432}}});
+  const std::string id = create({.command = {"/payload", "memhog", "200"},
+                                 .name = "hungry",
+                                 .host = {{"Memory", 33554432}, {"MemorySwap", 33554432}}});
   start(id);
   EXPECT_EQ(wait(id), 137);
   const std::string why = explain("hungry");

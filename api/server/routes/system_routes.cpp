@@ -87,8 +87,10 @@ awaitable<void> show_traces(Engine& engine, const Request&, Writer& out) {
     for (const Trace::Phase& phase : trace.phases()) {
       phases.push_back(json::object{{"Name", phase.name}, {"Duration", phase.duration.count()}});
     }
-    list.push_back(
-        json::object{{"Operation", trace.operation()}, {"Subject", trace.subject()}, {"Duration", trace.total().count()}, {"Phases", phases}});
+    list.push_back(json::object{{"Operation", trace.operation()},
+                                {"Subject", trace.subject()},
+                                {"Duration", trace.total().count()},
+                                {"Phases", phases}});
   }
   co_await out.json(Status::ok, std::move(list));
 }

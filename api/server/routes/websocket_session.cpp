@@ -75,8 +75,8 @@ class WebsocketSession {
     std::string buffer(buffer_size, '\0');
     for (;;) {
       boost::system::error_code error;
-      const std::size_t count = co_await plain_.async_read_some(
-          asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
+      const std::size_t count =
+          co_await plain_.async_read_some(asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, error));
       std::string frame = error || count == 0 ? make_websocket_close(normal_closure)
                                               : make_websocket_frame(output_, std::string_view(buffer.data(), count));
       co_await write_client(std::move(frame));

@@ -30,7 +30,8 @@ TEST(Websocket, DataIsHandedOnByteByByte) {
 }
 
 TEST(Websocket, LengthsHaveThreeForms) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{125}, std::size_t{126}, std::size_t{65535}, std::size_t{65536}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{125}, std::size_t{126}, std::size_t{65535}, std::size_t{65536}}) {
     const std::string frame = make_websocket_frame(WebsocketOpcode::binary, std::string(size, 'x'));
     const std::size_t head = size <= 125 ? 2 : size <= 65535 ? 4 : 10;
     EXPECT_EQ(frame.size(), head + size);
@@ -55,14 +56,14 @@ TEST(Websocket, AFragmentedMessageMayHoldAPing) {
 
 TEST(Websocket, HostileFramesEndTheSession) {
   const std::string cases[] = {
-      std::string("\x82\x01x", 3),                                  // not masked
-      masked(0xC2, "x"),                                            // a reserved bit
-      masked(0x83, "x"),                                            // an unknown opcode
-      masked(0x09, "x"),                                            // a fragmented ping
-      masked(0x80, "x"),                                            // a continuation of nothing
-      masked(0x02, "x") + masked(0x82, "x"),                        // a message inside a message
+      std::string("\x82\x01x", 3),                                      // not masked
+      masked(0xC2, "x"),                                                // a reserved bit
+      masked(0x83, "x"),                                                // an unknown opcode
+      masked(0x09, "x"),                                                // a fragmented ping
+      masked(0x80, "x"),                                                // a continuation of nothing
+      masked(0x02, "x") + masked(0x82, "x"),                            // a message inside a message
       std::string("\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff____", 14),  // a length of 2^64-1
-      std::string("\x89\xfe\x00\x7e____", 8),                       // a long ping
+      std::string("\x89\xfe\x00\x7e____", 8),                           // a long ping
   };
   for (std::string input : cases) {
     WebsocketDecoder decoder;

@@ -65,7 +65,8 @@ TEST(Explanation, AStartThatFailedSaysWhatWasMissing) {
   ExplainFacts facts = ended(127);
   facts.record.error = "failed: unable to start container process: exec: \"/app\": no such file or directory";
   EXPECT_NE(make_explanation(facts).verdict.find("no program /app"), std::string::npos);
-  facts.program = ProgramFacts{.found = true, .executable = true, .interpreter = "/lib/ld.so", .interpreter_found = false};
+  facts.program =
+      ProgramFacts{.found = true, .executable = true, .interpreter = "/lib/ld.so", .interpreter_found = false};
   const std::string text = all_text(make_explanation(facts));
   EXPECT_NE(text.find("wants /lib/ld.so, which the image does not have"), std::string::npos) << text;
 }

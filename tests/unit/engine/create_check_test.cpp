@@ -55,12 +55,13 @@ TEST(CreateCheck, AWeightThatNoSchedulerKnowsIsRefused) {
   EXPECT_THAT(refusal(weighted, {}, facts), testing::HasSubstr("a block I/O weight cannot be set"));
 }
 
-TEST(CreateCheck, LogDriversAndOptionsThatAreNotBuiltAreRefused) {
-  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"local", {}}; })),
-              testing::HasSubstr("not implemented yet"));
-  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"compress", "true"}}}; })),
-              testing::HasSubstr("not implemented yet"));
+TEST(CreateCheck, LogDriversAndOptionsAreChecked) {
+  EXPECT_EQ(refusal(host_with([](auto& h) { h.log_config = {"local", {}}; })), "accepted");
+  EXPECT_EQ(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"compress", "true"}}}; })), "accepted");
   EXPECT_EQ(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"max-size", "1m"}}}; })), "accepted");
+  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"zz", {}}; })), testing::HasSubstr("'zz'"));
+  EXPECT_THAT(refusal(host_with([](auto& h) { h.log_config = {"json-file", {{"zz", "1"}}}; })),
+              testing::HasSubstr("unknown log opt 'zz' for json-file log driver"));
 }
 
 TEST(CreateCheck, ModesAreRefusedInDockersWords) {

@@ -156,7 +156,7 @@ TEST_F(LaunchPlanning, LogOptionsAreRead) {
   input.record.host_config.log_config = {"json-file", {{"max-size", "10m"}, {"max-file", "3"}, {"labels", "tier"}}};
   input.record.config.labels = {{"tier", "web"}, {"other", "x"}};
   const runtime::LogOptions log = plan().shim.log;
-  EXPECT_EQ(log.max_size_bytes, 10 << 20);
+  EXPECT_EQ(log.max_size_bytes, 10'000'000);  // decimal, as Docker reads it
   EXPECT_EQ(log.max_files, 3);
   EXPECT_EQ(log.attributes, (std::map<std::string, std::string>{{"tier", "web"}}));
 }

@@ -96,7 +96,6 @@ TEST(DaemonFlags, MistakesAreNamed) {
                                              {"--exec-opt=native.cgroupdriver=zz"},
                                              {"--exec-opt=a=b"},
                                              {"--log-level=loud"},
-                                             {"--log-driver=zz"},
                                              {"--live-restore=false"},
                                              {"--storage-driver=vfs"},
                                              {"--default-ulimit=nofile=5:1"},

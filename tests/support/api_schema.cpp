@@ -86,12 +86,15 @@ const std::vector<Difference>& differences() {
     std::istringstream lines(read_file(build_directory() + "/tests/schemas/differences"));
     for (std::string line; std::getline(lines, line);) {
       if (line.empty() || line[0] == '#') continue;
-      std::istringstream words(line);
-      Difference difference;
-      std::string dash;
-      words >> difference.versions >> difference.kind >> difference.place >> dash;
-      if (dash != "--") throw Error(ErrorKind::internal, concat("schemas/differences: no reason given: ", line));
-      out.push_back(difference);
+      const std::size_t dash = line.find(" -- ");
+      const std::size_t kind = line.find(' ') + 1;
+      const std::size_t place = line.find(' ', kind) + 1;
+      if (dash == std::string::npos || place == 0 || place > dash) {
+        throw Error(ErrorKind::internal, concat("schemas/differences: not VERSIONS KIND PLACE -- why: ", line));
+      }
+      out.push_back({.versions = line.substr(0, kind - 1),
+                     .place = line.substr(place, dash - place),
+                     .kind = line.substr(kind, place - 1 - kind)});
     }
     return out;
   }();

@@ -45,7 +45,7 @@ class RuntimeTest : public ::testing::Test {
   Words runtime_words(const Words& words) const;
   /// Writes the config and runs it to its end in the foreground, in the bundle directory.
   CommandResult run(const json::value& config, const Words& flags = {});
-  CommandResult run(const std::string& script) { return run(make_config(script)); }
+  CommandResult run(const char* script) { return run(make_config(script)); }
   /// Creates a container; its output goes to root()/out.
   void create(const json::value& config, const std::string& id = "one", const Words& flags = {});
   /// Creates and starts a container in the background.

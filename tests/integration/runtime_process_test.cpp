@@ -195,5 +195,27 @@ TEST_F(RuntimeTest, TheKernelHasNoSuchSecurityModule) {
   }
 }
 
+TEST_F(RuntimeTest, AnAppArmorProfileConfinesContainerAndExec) {
+  if (!path_exists("/sys/kernel/security/apparmor")) GTEST_SKIP() << "needs AppArmor";
+  REQUIRE_PROGRAM("apparmor_parser");
+  const std::string profile = write_file("profile",
+                                         "profile mydocker-test flags=(attach_disconnected,mediate_deleted) {\n"
+                                         "  file,\n  capability,\n  signal,\n  deny /forbidden w,\n}\n");
+  ASSERT_EQ(run_command({"apparmor_parser", "--replace", "--skip-cache", profile}).code, 0);
+  const std::string script = "cat /proc/self/attr/current; (echo x > /forbidden) 2>/dev/null && echo written; true";
+  json::value config = make_config(script);
+  EXPECT_EQ(run(config).out, "unconfined\nwritten\n");
+  edit(config, "process")["apparmorProfile"] = "mydocker-test";
+  EXPECT_EQ(run(config).out, "mydocker-test (enforce)\n");
+  edit(config, "process")["apparmorProfile"] = "unconfined";
+  EXPECT_EQ(run(config).out, "unconfined\nwritten\n");
+  edit(config, "process")["apparmorProfile"] = "no-such-profile";
+  expect_refused(run(config), "AppArmor profile \"no-such-profile\" cannot be applied");
+  start(make_config("sleep 1000"));
+  EXPECT_EQ(exec(script, {"--apparmor", "mydocker-test"}).out, "mydocker-test (enforce)\n");
+  delete_forced();
+  EXPECT_EQ(run_command({"apparmor_parser", "--remove", profile}).code, 0);
+}
+
 }  // namespace
 }  // namespace mydocker::test

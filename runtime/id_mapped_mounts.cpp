@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <cerrno>
+
 #include "engine/base/mount.h"
 #include "engine/base/sys.h"
 #include "runtime/mount_options.h"
@@ -38,6 +40,7 @@ std::vector<UniqueFd> open_id_mapped_mounts(const Spec& spec, const std::string&
       mounts[i] = clone_mount(AT_FDCWD, source, options.recursive_bind);
       set_mount_id_map(mounts[i].get(), mapping.get(), options.id_map_recursive);
     } catch (Error& error) {
+      if (error.errno_value() == EINVAL) error.add_context("this kernel cannot id-map its file system");
       error.add_context(concat("error mounting \"", source, "\" to rootfs at \"", mount.destination, "\""));
       throw;
     }

@@ -105,6 +105,7 @@ void record_failed_start(Container& container, const std::string& message, int e
   container.record.error = message;
   container.record.exit_code = exit_code;
   container.start_failed = true;
+  container.exit_handled = true;
   container.pending_attaches.clear();  // their clients see the end of the stream
   ++container.exits;
 }
@@ -168,8 +169,15 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   publish_connected(state, *container);
   publish(state, *container, "start");
   container->changed.notify_all();
-  UniqueFd events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
-  spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(events)));
+  std::optional<UniqueFd> events;
+  try {
+    events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
+  } catch (const Error& e) {  // it has ended, or cannot be followed: then the container cannot stay
+    log::warn("a shim cannot be watched", {{"container", container->id()}, {"error", e.message()}});
+  }
+  spawn(state.io, "watch " + container->id(),
+        events ? watch_shim(state, container, std::move(*events)) : handle_lost_exit(state, container));
+  if (!events) co_return;
   // Who attached while the program was being started.
   for (PendingAttach& late : std::exchange(container->pending_attaches, {})) {
     co_await blocking(state.disk_pool, [&] { prepared.shim->attach(late.request, late.client.get()); });

@@ -18,7 +18,7 @@ void drop_foreign_options(Mount& mount) {
 void fit_mount(Mount& mount, ApiVersion version) {
   if (before(version, 40) && mount.bind_options) mount.bind_options->non_recursive = false;
   if (before(version, 42)) drop_foreign_options(mount);
-  if (before(version, 44) && mount.type == "bind") {
+  if (before(version, 44) && mount.type == "bind" && mount.read_only) {
     if (!mount.bind_options) mount.bind_options.emplace();
     mount.bind_options->read_only_non_recursive = true;
     mount.bind_options->read_only_force_recursive = false;

@@ -226,8 +226,7 @@ void Monitor::end_if_over() {
   }
   exit_delivered_ = true;
   server_.close_events();
-  server_.stop_listening();
-  ::unlink((shim_dir_ + "/socket").c_str());
+  server_.stop_listening();  // the file stays: by now it may be the next run's, the engine removes the directory
   if (!hub_ || !hub_->has_clients()) loop_.stop();
 }
 

@@ -11,7 +11,8 @@ build_packages=(
 # What the tests link and run: GoogleTest, the linters, a registry, network tools.
 test_packages=(
   libgtest-dev libgmock-dev clang-tidy-19 clang-format-19 shellcheck git
-  iproute2 nftables iputils-ping util-linux docker-registry skopeo docker.io containerd podman crun runc python3 xz-utils bzip2 procps attr strace
+  iproute2 nftables iputils-ping util-linux docker-registry skopeo docker.io containerd podman crun runc python3 xz-utils
+  bzip2 procps attr strace python3-docker docker-compose
 )
 
 # What boots the guest of contrib/vm/run-tests.

@@ -25,6 +25,7 @@ struct FoundShim {
 };
 
 std::optional<FoundShim> find_shim(const std::string& dir) {
+  if (!path_exists(dir)) return std::nullopt;
   FoundShim found;
   try {
     found.client = std::make_shared<runtime::ShimClient>(runtime::ShimClient::connect(dir));
@@ -41,6 +42,15 @@ std::optional<FoundShim> find_shim(const std::string& dir) {
     return std::nullopt;
   }
   return found;
+}
+
+/// Freezes or thaws as the record says: a pause, or the one within a commit, may have been cut off. Blocks.
+void settle_freezer(runtime::ShimClient& shim, bool paused) {
+  try {
+    paused ? shim.pause() : shim.unpause();
+  } catch (const Error& e) {  // it ended meanwhile: its exit says so
+    log::warn("the freezer of a container cannot be set", {{"error", e.message()}});
+  }
 }
 
 std::vector<std::string> list_directory(const std::string& path) {
@@ -143,6 +153,8 @@ awaitable<void> Engine::recover() {
     std::optional<FoundShim> found = co_await blocking(state.disk_pool, [&] { return find_shim(dir); });
     if (found) {
       live.push_back(container->id());
+      const bool paused = container->state == ContainerState::paused;
+      co_await blocking(state.disk_pool, [&] { settle_freezer(*found->client, paused); });
       adopt(state, container, *found);
       watched.emplace_back(container, std::move(found->events));
       co_await save_record(state, container);

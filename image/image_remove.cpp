@@ -43,6 +43,12 @@ void delete_name(Connection& db, const Name& name, std::vector<DeletedItem>& out
   out.push_back({name.familiar(), ""});
 }
 
+/// From here on recover() finishes the removal.
+void mark_removed(Connection& db, const Digest& id) {
+  auto row = db.prepare("UPDATE images SET state = 0 WHERE id = ?");
+  row.bind(id.text()).step();
+}
+
 std::string_view short_id(std::string_view container_id) noexcept { return container_id.substr(0, 12); }
 
 /// Which conflicts count; a forced removal ignores some.
@@ -121,7 +127,8 @@ std::vector<DeletedItem> ImageStore::remove(std::string_view name, RemoveOptions
                 concat("conflict: unable to remove repository reference \"", name, "\" (must force) - container ",
                        short_id(use->container_id), " is using its referenced image ", image.id.short_hex()));
   }
-  const bool any_left = database_.transaction([&](Connection& db) {
+  // The image goes with its last name or not at all: one commit.
+  const bool goes = database_.transaction([&](Connection& db) {
     const Reference& reference = found->reference;
     const bool by_digest = !reference.digest().empty();
     delete_name(db, {reference.repository(), by_digest ? "" : reference.tag(), reference.digest().text()}, out);
@@ -129,14 +136,23 @@ std::vector<DeletedItem> ImageStore::remove(std::string_view name, RemoveOptions
     const bool repository_has_tag = std::any_of(left.begin(), left.end(), [&](const Name& n) {
       return !n.is_digest() && n.repository == reference.repository();
     });
-    if (by_digest || repository_has_tag) return !left.empty();
     // The last tag of a repository takes that repository's digests along.
     for (const Name& one : left) {
-      if (one.repository == reference.repository()) delete_name(db, one, out);
+      if (!by_digest && !repository_has_tag && one.repository == reference.repository()) delete_name(db, one, out);
     }
-    return !names_of(db, image.id).empty();
+    const Checks checks{.references = false, .stopped_containers = !options.force};
+    if (!names_of(db, image.id).empty() || removal.find_conflict(*this, image, checks)) return false;
+    failpoint("image.remove");
+    mark_removed(db, image.id);
+    return true;
   });
-  if (!any_left) remove_image(image.id, removal, options.force, true, out);
+  if (!goes) return out;
+  out.push_back({"", image.id.text()});
+  release(image.id, out);
+  if (!options.noprune && !image.parent.empty()) {
+    const Removal of_parents{{.force = false, .noprune = false}, uses};
+    remove_image(image.parent, of_parents, false, true, out);
+  }
   return out;
 }
 
@@ -167,8 +183,7 @@ void ImageStore::remove_image(const Digest& id, const Removal& removal, bool for
     failpoint("image.remove");
     database_.transaction([&](Connection& db) {
       for (const Name& name : names_of(db, image->id)) delete_name(db, name, out);
-      auto row = db.prepare("UPDATE images SET state = 0 WHERE id = ?");  // from here on recover() finishes it
-      row.bind(image->id.text()).step();
+      mark_removed(db, image->id);
     });
     out.push_back({"", image->id.text()});
     release(image->id, out);

@@ -122,6 +122,7 @@ void ContainerLayers::recover(const std::vector<std::string>& known) {
       impl_->trash.discard(concat(impl_->paths.containers(), "/", name));
     }
   }
+  for (const std::string& id : known) create(id);  // a crash may have come between its row and its directories
 }
 
 OverlayMount ContainerLayers::mount(std::string_view id, const Digest& chain_id) {

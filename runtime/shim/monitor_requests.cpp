@@ -248,6 +248,8 @@ void Monitor::start_health_check() {
 
 EngineServer::Answer Monitor::exec(json::object& params, std::vector<UniqueFd>& fds) {
   require_running();
+  // A process that joins a frozen cgroup never says that it runs, and this thread would wait for it.
+  if (cgroup_ && cgroup_->frozen()) throw Error(ErrorKind::conflict, "the container is paused, unpause it before exec");
   if (execs_.size() >= max_execs) throw Error(ErrorKind::conflict, "too many exec sessions in this container");
   failpoint("shim.exec");
   const auto request = from_json<runtime::ExecRequest>(json::value(std::move(params)), "exec");

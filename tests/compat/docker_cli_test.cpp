@@ -5,50 +5,14 @@
 #include <regex>
 
 #include "engine/base/sys.h"
-#include "tests/support/daemon_test.h"
+#include "tests/compat/docker_cli_fixture.h"
 
 namespace mydocker::test {
 namespace {
 
-/// Every different docker client of this machine; "docker" when there is none, so that the tests can say so.
-std::vector<std::string> find_clients() {
-  std::vector<std::string> out;
-  for (const std::string& path : {find_program("docker"), std::string("/usr/bin/docker")}) {
-    if (!find_program(path).empty() && (out.empty() || out[0] != path)) out.push_back(path);
-  }
-  if (out.empty()) out.emplace_back("docker");
-  return out;
-}
+class DockerCliTest : public DockerClientTest {};
 
-class DockerCliTest : public DaemonTest, public testing::WithParamInterface<std::string> {
- protected:
-  void SetUp() override {
-    REQUIRE_PROGRAM(GetParam());
-    DaemonTest::SetUp();
-  }
-  CommandResult docker(std::vector<std::string> arguments, CommandOptions options = {}) {
-    arguments.insert(arguments.begin(), GetParam());
-    options.environment = client_environment();
-    return run_command(std::move(arguments), options);
-  }
-  RunningCommand docker_terminal(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), GetParam());
-    return RunningCommand(std::move(arguments), {.environment = client_environment(), .terminal = true});
-  }
-};
-
-std::string client_name(const testing::TestParamInfo<std::string>& info) {
-  const CommandResult version =
-      find_program(info.param).empty() ? CommandResult() : run_command({info.param, "--version"});
-  std::string name = "None";
-  for (const char c : version.out.substr(0, version.out.find(','))) {
-    if (name == "None") name.clear();
-    if (std::isalnum(static_cast<unsigned char>(c)) != 0) name += c;
-  }
-  return name;
-}
-
-INSTANTIATE_TEST_SUITE_P(Clients, DockerCliTest, testing::ValuesIn(find_clients()), client_name);
+INSTANTIATE_TEST_SUITE_P(Clients, DockerCliTest, testing::ValuesIn(find_docker_clients()), docker_client_name);
 
 TEST_P(DockerCliTest, RunForeground) {
   const CommandResult result = docker({"run", "payload", "sh", "-c", "echo out; echo err >&2; exit 3"});

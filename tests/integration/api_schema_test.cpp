@@ -64,10 +64,10 @@ TEST_F(ApiDialectTest, EveryDocumentIsRightInEveryVersion) {
     for (const std::string& path :
          {std::string("/info"), std::string("/version"), std::string("/containers/json?all=1&size=1"),
           "/containers/" + id + "/json?size=1", "/containers/" + id + "/top", "/containers/" + id + "/changes",
-          "/containers/" + id + "/stats?stream=0", std::string("/images/json"), std::string("/images/payload/json"),
-          std::string("/images/payload/history"), std::string("/networks"), std::string("/networks/bridge"),
-          std::string("/volumes"), std::string("/volumes/asked"), "/exec/" + exec_id + "/json",
-          std::string("/events?since=1&until=2")}) {
+          "/containers/" + id + (minor < 41 ? "/top?ps_args=-ef" : "/stats?stream=0&one-shot=1"),
+          std::string("/images/json"), std::string("/images/payload/json"), std::string("/images/payload/history"),
+          std::string("/networks"), std::string("/networks/bridge"), std::string("/volumes"),
+          std::string("/volumes/asked"), "/exec/" + exec_id + "/json", std::string("/events?since=1&until=2")}) {
       const std::string target = concat("/v1.", minor, path);
       EXPECT_EQ(client().get(target).status, 200) << target;
     }

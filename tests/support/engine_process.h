@@ -32,6 +32,8 @@ class EngineProcess {
   bool has_died() const;
 
   pid_t pid() const { return process_.pid(); }
+  /// Readable when it has ended.
+  int pidfd() const { return process_.pidfd(); }
   std::string socket() const { return root_ + "/engine.sock"; }
   /// "unix:///..." for DOCKER_HOST.
   std::string host() const { return "unix://" + socket(); }

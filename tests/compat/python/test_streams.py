@@ -159,7 +159,7 @@ class Exec(ClientTest):
 
     def test_detached(self):
         made = self.api.exec_create(self.host.id, ["sh", "-c", "echo x > /made"])
-        self.assertEqual(self.api.exec_start(made["Id"], detach=True), b"")
+        self.assertFalse(self.api.exec_start(made["Id"], detach=True))
         self.eventually(lambda: self.host.exec_run(["cat", "/made"]).output == b"x\n")
 
     def test_a_paused_container_refuses(self):

@@ -22,7 +22,10 @@ class ComposeTest : public DaemonTest {
     const std::vector<std::string> program = {"docker-compose", "--no-ansi", "-p",
                                               "shop",           "-f",        scratch("project/docker-compose.yml")};
     arguments.insert(arguments.begin(), program.begin(), program.end());
-    return run_command(std::move(arguments), {.environment = client_environment()});
+    CommandOptions options{.environment = client_environment()};
+    // It reads image fields that went with 1.45, whatever the engine's newest version is.
+    options.environment.emplace_back("COMPOSE_API_VERSION=1.41");
+    return run_command(std::move(arguments), options);
   }
 };
 

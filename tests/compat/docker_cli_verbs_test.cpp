@@ -149,7 +149,7 @@ TEST_P(DockerCliVerbsTest, RemoveAndPrune) {
   ASSERT_EQ(docker({"run", "-d", "--name", "busy", "payload"}).code, 0);
   const CommandResult refused = docker({"rm", "busy"});
   EXPECT_EQ(refused.code, 1);
-  EXPECT_NE(refused.err.find("running container"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("container is running"), std::string::npos) << refused.err;
   ASSERT_EQ(docker({"create", "--name", "idle", "payload"}).code, 0);
   EXPECT_NE(docker({"container", "prune", "-f"}).out.find("Deleted Containers"), std::string::npos);
   EXPECT_EQ(docker({"ps", "-a", "--format", "{{.Names}}"}).out, "busy\n");
@@ -165,7 +165,7 @@ TEST_P(DockerCliVerbsTest, VolumesFromCreateToPrune) {
       "kept\n");
   EXPECT_EQ(docker({"volume", "inspect", "-f", "{{.Name}} {{.Driver}}", "cli-volume"}).out, "cli-volume local\n");
   EXPECT_EQ(docker({"volume", "rm", "cli-volume"}).out, "cli-volume\n");
-  EXPECT_NE(docker({"volume", "rm", "cli-volume"}).err.find("no such volume"), std::string::npos);
+  EXPECT_NE(docker({"volume", "rm", "cli-volume"}).err.find("o such volume"), std::string::npos);  // No or no
   EXPECT_EQ(docker({"run", "--rm", "-v", "/anonymous", "payload", "true"}).code, 0);
   EXPECT_EQ(docker({"volume", "ls", "-q"}).out, "") << "--rm takes the anonymous ones along";
 }

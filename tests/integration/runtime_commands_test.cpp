@@ -282,8 +282,8 @@ TEST_F(RuntimeCommandTest, APausedContainerTakesNoExecUnlessTold) {
 }
 
 TEST_F(RuntimeCommandTest, ExecEntersACgroupBelowTheContainers) {
-  start_sleeper();
   if (!path_exists("/sys/fs/cgroup/pids")) GTEST_SKIP() << "needs cgroup v1";
+  start_sleeper();
   const std::string below = concat("/sys/fs/cgroup/pids", cgroup_parent(), "/one/below");
   ASSERT_EQ(::mkdir(below.c_str(), 0755), 0);
   const auto member = [&](const Words& flags) {
@@ -299,9 +299,9 @@ TEST_F(RuntimeCommandTest, ExecEntersACgroupBelowTheContainers) {
 }
 
 TEST_F(RuntimeCommandTest, UpdateReadsFlagsFilesAndStandardInput) {
+  if (!path_exists("/sys/fs/cgroup/memory")) GTEST_SKIP() << "needs cgroup v1";
   start_sleeper();
   const std::string limit = concat("/sys/fs/cgroup/memory", cgroup_parent(), "/one/memory.limit_in_bytes");
-  if (!path_exists(limit)) GTEST_SKIP() << "needs cgroup v1";
   EXPECT_EQ(runtime({"update", "--memory", "64m", "one"}).code, 0);
   EXPECT_EQ(read_file(limit), "67108864\n");
   CommandOptions input;

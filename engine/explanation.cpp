@@ -114,12 +114,20 @@ void explain_failed_start(const ExplainFacts& facts, api::Explanation& out) {
 
 void explain_kill(const ExplainFacts& facts, api::Explanation& out) {
   const ContainerRecord& record = facts.record;
+  const std::string sender = record.last_exit ? record.last_exit->signal_source : "";
   if (record.oom_killed) {
     out.verdict = "The kernel killed it: it needed more memory than it may have.";
     const std::int64_t limit = record.host_config.memory_bytes;
     out.reasons.push_back(limit > 0 ? concat("Its memory limit is ", bytes_text(limit), " (--memory).")
                                     : "It has no memory limit of its own: the host, or a cgroup above it, ran out.");
-  } else if (record.stopped_by_user) {
+    if (const auto& facts_of_kill = record.last_exit ? record.last_exit->oom : std::nullopt) {
+      out.reasons.push_back(concat("It had used ", bytes_text(facts_of_kill->peak_bytes),
+                                   " at most; processes killed: ", facts_of_kill->kills, "."));
+    }
+  } else if (sender == "health") {
+    out.verdict = "It was killed because its health check failed.";
+    out.reasons.emplace_back("--health-on-failure asked for that.");
+  } else if (record.stopped_by_user || sender == "client") {
     out.verdict = "It was stopped: SIGKILL ended it after the grace period, or at once by kill or rm -f.";
   } else {
     out.verdict = "Somebody sent it SIGKILL, and it was not this engine's out-of-memory case.";
@@ -137,6 +145,7 @@ void explain_signal(const ExplainFacts& facts, api::Explanation& out) {
     out.verdict = "It was stopped: SIGTERM was sent and it ended.";
   } else {
     out.verdict = concat("It was ended by ", signal_text(signal), ".");
+    if (facts.record.last_exit && facts.record.last_exit->core_dumped) out.reasons.emplace_back("It left a core dump.");
     if (signal == SIGSEGV || signal == SIGBUS || signal == SIGABRT || signal == SIGILL || signal == SIGFPE) {
       out.reasons.emplace_back("That is a crash of the program itself.");
     }

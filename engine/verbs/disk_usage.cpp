@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/lifecycle.h"
+#include "engine/tree_sizes.h"
 
 /// GET /system/df (WIRE 28): sums of kept numbers.
 namespace mydocker::engine {
@@ -27,11 +28,9 @@ awaitable<api::DiskUsage> Engine::disk_usage(DiskUsageOptions options) {
   if (options.volumes) {
     Filters none;
     api::VolumeList listed = co_await list_volumes(std::move(none));
-    std::map<std::string, std::int64_t> sizes = co_await blocking(state.disk_pool, [&] {
-      std::map<std::string, std::int64_t> out;
-      for (const api::Volume& volume : listed.volumes) out[volume.name] = state.volumes->size_bytes(volume.name);
-      return out;
-    });
+    std::vector<std::string> names;
+    for (const api::Volume& volume : listed.volumes) names.push_back(volume.name);
+    std::map<std::string, std::int64_t> sizes = co_await volume_sizes(state, std::move(names));
     for (api::Volume& volume : listed.volumes) {
       const auto users = static_cast<std::int64_t>(users_of_volume(state, volume.name).size());
       volume.usage_data = api::VolumeUsage{.reference_count = users, .size_bytes = sizes[volume.name]};

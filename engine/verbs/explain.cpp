@@ -69,6 +69,10 @@ awaitable<api::Explanation> Engine::explain(std::string id) {
   facts.record = container->record;
   facts.state = container->state;
   facts.status = make_status_text(*container, now());
+  if (facts.record.health) {
+    facts.health = facts.record.health->status;
+    if (!facts.record.health->log.empty()) facts.health_output = facts.record.health->log.back().output;
+  }
   const std::string full_id = container->id();
   const std::string refused_port = find_refused_port(facts.record.error);
   if (!refused_port.empty()) facts.port = PortHolder{refused_port, find_port_container(state, refused_port, full_id)};

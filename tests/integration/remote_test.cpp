@@ -55,6 +55,7 @@ class RemoteTest : public DaemonTest {
   void serve_tls() {
     engine().set_flags(tls_flags());
     engine().restart();
+    take_snapshot();
   }
   CommandResult curl(const std::string& path, const std::string& who, std::vector<std::string> more = {}) {
     std::vector<std::string> words = {"curl", "--silent", "--show-error", "--max-time", "20", "--cacert", pem("ca")};
@@ -166,6 +167,7 @@ TEST_F(RemoteTest, SeveralSocketsAreServedAtOnceAndBelongToTheirGroup) {
   flags.insert(flags.end(), {"-H", "unix://" + second, "--group", "daemon"});
   engine().set_flags(flags);
   engine().restart();
+  take_snapshot();
   EXPECT_EQ(HttpClient(second).get("/_ping").status, 200);
   EXPECT_EQ(client().get("/_ping").status, 200);
   EXPECT_EQ(curl("/_ping", "client").out, "OK");

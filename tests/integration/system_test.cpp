@@ -49,6 +49,8 @@ TEST_F(SystemTest, DiskUseIsExact) {
   EXPECT_EQ(text(at(volume, "Name")), "sized");
   EXPECT_EQ(number(at(volume, "UsageData.RefCount")), 1);
   EXPECT_EQ(number(at(volume, "UsageData.Size")), 300000);
+  remove(id);
+  EXPECT_EQ(client().remove("/volumes/sized").status, 204);
 }
 
 TEST_F(SystemTest, LayersThatTwoImagesHaveAreSharedAndCountedOnce) {
@@ -57,7 +59,8 @@ TEST_F(SystemTest, LayersThatTwoImagesHaveAreSharedAndCountedOnce) {
   ASSERT_EQ(client().post("/commit?container=" + id + "&repo=twin", json::object{}).status, 201);
   const json::value usage = df();
   EXPECT_EQ(at(usage, "Images").as_array().size(), 2U);
-  for (const json::value& image : at(usage, "Images").as_array()) {
+  const json::value images = at(usage, "Images");
+  for (const json::value& image : images.as_array()) {
     EXPECT_EQ(number(at(image, "SharedSize")), layers) << write_json(image);
   }
   EXPECT_LE(number(at(usage, "LayersSize")), layers + 4096) << "counted once";
@@ -107,6 +110,7 @@ TEST_F(SystemTest, PruneRemovesWhatIsUnused) {
 // --- metrics and traces ----------------------------------------------------------------------------------------------
 
 TEST_F(SystemTest, MetricsAreWellFormedAndCount) {
+  engine().restart();  // the counters begin anew
   const std::string id = run();
   client().get("/containers/nope/json");
   const Response response = client().get("/metrics");

@@ -143,7 +143,7 @@ TEST_F(ListTest, CommitTakesAuthorCommentChangesAndPausesMeanwhile) {
   const Response made = client().post(
       "/commit?container=" + id +
       "&repo=committed&tag=2&author=me&comment=why&changes=CMD%20%5B%22sh%22%2C%22-c%22%2C%22echo%20%24NEW%22%5D&"
-      "changes=ENV%20NEW%3Dx%20y&"
+      "changes=ENV%20NEW%3Dx&"
       "changes=LABEL%20a%3Db&changes=EXPOSE%2080&changes=WORKDIR%20%2Ftmp&changes=USER%2010&changes=VOLUME%20%2Fdata");
   ASSERT_EQ(made.status, 201) << made.body;
   const json::value image = client().get("/images/committed:2/json").json();

@@ -235,6 +235,7 @@ runtime::Mount make_user_mount(const PlannedMount& planned, const LaunchInput& i
   std::vector<std::string> options = {planned.recursive ? "rbind" : "bind"};
   options.push_back(volume || planned.propagation.empty() ? "rprivate" : planned.propagation);
   if (planned.read_only) options.emplace_back(planned.read_only_recursive && planned.recursive ? "rro" : "ro");
+  if (!planned.subpath.empty()) options.push_back("subpath=" + planned.subpath);
   return make_bind(volume ? input.paths->volume_data(planned.source) : planned.source, planned.target,
                    std::move(options));
 }

@@ -45,6 +45,10 @@ void write_hosts(const LaunchInput& input, const LaunchPlan& plan, const std::ve
     }
     return write_in_place(path, text);
   }
+  // Before the network is there nobody knows its gateway: the file only has to be there for the bind.
+  if (plan.network_kind == NetworkKind::attach && endpoints.empty()) {
+    return write_in_place(path, network::make_hosts_file({}, {}));
+  }
   const std::string gateway = endpoints.empty() ? "" : endpoints.front().gateway;
   std::vector<network::HostsEntry> own;
   for (const EndpointRecord& endpoint : endpoints) {
@@ -86,24 +90,16 @@ void check_bind_sources(const std::vector<PlannedMount>& mounts) {
   }
 }
 
-/// A volume's sub-path is the volume's content: it is looked up inside of it, and what was found is what is mounted,
-/// whoever swaps it meanwhile (SECURITY C3). The descriptors must stay open until the mounts are made.
-std::vector<UniqueFd> open_subpaths(const LaunchInput& input, LaunchPlan& plan) {
-  std::vector<UniqueFd> held;
+/// A volume's sub-path is the volume's content: it is looked up inside of it, here for the message and by the runtime
+/// for the mount (SECURITY C3).
+void check_subpaths(const LaunchInput& input, const LaunchPlan& plan) {
   for (const PlannedMount& mount : plan.mounts) {
     if (mount.kind != PlannedMount::Kind::volume || mount.subpath.empty()) continue;
     const UniqueFd volume = open_file(input.paths->volume_data(mount.source), O_PATH | O_DIRECTORY);
-    UniqueFd found = find_in_root(volume.get(), mount.subpath, O_PATH);
-    if (!found) {
-      throw Error(ErrorKind::invalid_argument, concat("cannot access path \"", mount.subpath, "\" of volume ",
-                                                      mount.source, ": no such file or directory"));
-    }
-    for (runtime::Mount& planned : plan.spec.mounts) {
-      if (planned.destination == mount.target) planned.source = concat("/proc/", ::getpid(), "/fd/", found.get());
-    }
-    held.push_back(std::move(found));
+    if (find_in_root(volume.get(), mount.subpath, O_PATH)) continue;
+    throw Error(ErrorKind::invalid_argument, concat("cannot access path \"", mount.subpath, "\" of volume ",
+                                                    mount.source, ": no such file or directory"));
   }
-  return held;
 }
 
 void write_bundle(const Prepared& prepared) {
@@ -196,7 +192,7 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
   prepared.cgroup = prepared.plan.spec.linux.cgroups_path;
   trace.mark("plan");
   check_bind_sources(prepared.plan.mounts);
-  prepared.subpaths = open_subpaths(input, prepared.plan);
+  check_subpaths(input, prepared.plan);
   try {
     if (prepared.plan.network_kind != NetworkKind::container) {
       write_name_files(input, prepared.plan);

@@ -20,8 +20,7 @@ struct Prepared {
   std::string sandbox_key;
   std::string cgroup;
   std::shared_ptr<runtime::ShimClient> shim;
-  UniqueFd shim_pidfd;             ///< our child: to be reaped when it ends
-  std::vector<UniqueFd> subpaths;  ///< what config.json names by our descriptors; the mounts are made until run() ends
+  UniqueFd shim_pidfd;  ///< our child: to be reaped when it ends
   std::vector<EndpointRecord> endpoints;
   std::map<std::string, std::vector<api::PortBinding>> ports;
 };

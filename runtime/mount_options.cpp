@@ -111,8 +111,13 @@ MountOptions parse_mount_options(const Mount& mount) {
   if (!mount.uid_mappings.empty()) out.id_map = true;
   if (out.bind) {
     std::erase_if(out.parameters, [&out](const auto& parameter) {
-      if (parameter.first != "mount-namespace") return false;
-      out.mount_namespace = parameter.second;
+      if (parameter.first == "mount-namespace") {
+        out.mount_namespace = parameter.second;
+      } else if (parameter.first == "subpath") {
+        out.subpath = parameter.second;
+      } else {
+        return false;
+      }
       return true;
     });
   }

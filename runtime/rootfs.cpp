@@ -229,7 +229,8 @@ void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
   } else if (!options.mount_namespace.empty()) {
     tree = clone_mount_of_namespace(options.mount_namespace, mount.source, options.recursive_bind);
   } else {
-    const UniqueFd source = open_host_path(options_, mount.source);
+    UniqueFd source = open_host_path(options_, mount.source);
+    if (!options.subpath.empty()) source = open_in_root(source.get(), options.subpath, O_PATH);
     tree = clone_mount(source.get(), "", options.recursive_bind);
   }
   const UniqueFd target = open_target(root_.get(), mount, is_directory(tree.get()));

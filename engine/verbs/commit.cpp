@@ -98,6 +98,18 @@ image::ImageDocument make_document(const std::optional<image::Image>& base, cons
   return document;
 }
 
+/// The image of the layer; its ID. Blocks.
+std::string add_image(EngineState& state, const ContainerRecord& record, const CommitRequest& request,
+                      const storage::Layer& layer, const std::vector<image::Reference>& references) {
+  image::NewImage made;
+  std::optional<image::Image> base;
+  if (!record.image_id.empty()) base = state.images->find_by_id(Digest::parse(record.image_id));
+  made.config_json = image::make_document_json(make_document(base, record, request, layer));
+  if (base) made.parent = base->id;
+  made.references = references;
+  return state.images->add(made).id.text();
+}
+
 }  // namespace
 
 awaitable<std::string> Engine::commit(CommitRequest request) {
@@ -125,13 +137,14 @@ awaitable<std::string> Engine::commit(CommitRequest request) {
     }
     if (pauses) shim->unpause();
     if (failure) std::rethrow_exception(failure);
-    image::NewImage made;
-    std::optional<image::Image> base;
-    if (!record.image_id.empty()) base = state.images->find_by_id(Digest::parse(record.image_id));
-    made.config_json = image::make_document_json(make_document(base, record, request, *layer));
-    if (base) made.parent = base->id;
-    made.references = references;
-    const std::string id = state.images->add(made).id.text();
+    // Whatever happens now: what nobody else owns goes again.
+    std::string id;
+    try {
+      id = add_image(state, record, request, *layer, references);
+    } catch (...) {
+      state.layers->release_owner(owner);
+      throw;
+    }
     state.layers->release_owner(owner);
     return id;
   });

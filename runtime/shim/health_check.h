@@ -50,6 +50,7 @@ class HealthCheck final : private FdHandler {
   /// It was reaped.
   void process_ended(ExitStatus status);
 
+  const std::string& exec_id() const noexcept { return exec_id_; }
   const runtime::HealthReport& report() const noexcept { return report_; }
 
  private:

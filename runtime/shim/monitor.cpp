@@ -293,6 +293,8 @@ void Monitor::on_acknowledged(std::uint64_t sequence) {
 }
 
 void Monitor::on_listener() {
+  // An engine that has just started the container opens its events a moment later.
+  if (health_ && health_->pid() > 0 && !probe_told_) on_probe_started(health_->exec_id());
   if (finished_) loop_.defer([this] { end_if_over(); });
 }
 
@@ -341,6 +343,7 @@ void Monitor::on_exec_over(const ExecSession& session) {
 }
 
 void Monitor::on_probe_started(const std::string& exec_id) {
+  probe_told_ = server_.has_listeners();
   ShimEvent event = make_event("probe_start");
   event.exec_id = exec_id;
   server_.publish_if_read(std::move(event));

@@ -125,6 +125,7 @@ class Monitor final : private EngineServer::Handler,
   bool waiting_for_listener_ = false;
   std::map<std::string, std::unique_ptr<ExecSession>> execs_;
   std::unique_ptr<HealthCheck> health_;
+  bool probe_told_ = true;  ///< an engine listened when the running probe was started
   EngineServer server_;
 };
 

@@ -206,7 +206,7 @@ TEST_F(AttachTest, WithoutStdinOnceAHalfCloseEndsTheSessionAlone) {
 }
 
 TEST_F(AttachTest, LogsAloneAreReplayedAndTheStreamEnds) {
-  const std::string id = run({.command = {"sh", "-c", "echo a; echo b >&2; echo ready; /payload pause"}});
+  const std::string id = run({.command = {"sh", "-c", "echo a; echo b >&2; /payload pause"}});
   wait_ready(id);
   HttpStream stream = attach(id, "logs=1&stdout=1&stderr=1");
   const Demultiplexed all = demultiplex(stream.read_to_end());

@@ -142,6 +142,11 @@ TEST_F(ContainerTest, APausedOneCanBeKilledStoppedAndToldToEnd) {
 }
 
 TEST_F(ContainerTest, TheExitSaysWhoSentTheSignalAndWhatIsMissing) {
+  ImageSpec spec = payload_image();
+  spec.name = "broken:latest";
+  spec.layers.push_back(TarBuilder().file("script", "#!/no/such/shell -e\necho\n", 0755).finish());
+  load(spec);
+  take_snapshot();
   const auto last_exit = [&](const std::string& id) {
     return parse_json(read_file(concat(engine().data_root(), "/containers/", id, "/exit")));
   };
@@ -155,11 +160,6 @@ TEST_F(ContainerTest, TheExitSaysWhoSentTheSignalAndWhatIsMissing) {
   const std::string fault = run({.command = {"/payload", "fault"}});
   EXPECT_EQ(wait(fault), 139);
   EXPECT_EQ(text(at(last_exit(fault), "signal_source")), "kernel");
-
-  ImageSpec spec = payload_image();
-  spec.name = "broken:latest";
-  spec.layers.push_back(TarBuilder().file("script", "#!/no/such/shell -e\necho\n", 0755).finish());
-  load(spec);
   const std::string script = create({.image = "broken", .command = {"/script"}});
   const Response response = client().post("/containers/" + script + "/start");
   EXPECT_NE(response.message().find("exec /script: no such file or directory (its interpreter /no/such/shell does not "

@@ -287,7 +287,10 @@ TEST_F(HealthTest, OnFailureRestartStartsItAgain) {
   EXPECT_EQ(text(at(inspect(id), "HostConfig.HealthOnFailure")), "restart");
   const pid_t first = pid_of(id);
   EXPECT_EQ(exec(id, {"touch", "/tmp/broken"}).code, 0);
-  ASSERT_TRUE(eventually([&] { return pid_of(id) != first && pid_of(id) != 0; }));
+  ASSERT_TRUE(eventually([&] {
+    const pid_t pid = pid_of(id);
+    return pid != first && pid != 0;
+  }));
   EXPECT_TRUE(becomes(id, "healthy"));
 }
 

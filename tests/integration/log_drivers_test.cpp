@@ -129,22 +129,22 @@ TEST_F(LogDriverTest, LocalIsFollowedAndGoesOnInTheNextRun) {
 TEST_F(LogDriverTest, RotatedFilesAreCompressedAndReadAsOne) {
   for (const char* driver : {"json-file", "local"}) {
     const std::string id =
-        finished("seq 1 20000", log_config(driver, {{"max-size", "100k"}, {"max-file", "50"}, {"compress", "true"}}));
+        finished("test -e /again && exec sleep 1000; touch /again; seq 1 20000",
+                 log_config(driver, {{"max-size", "100k"}, {"max-file", "50"}, {"compress", "true"}}));
     const std::string file = directory(id) + (std::string(driver) == "local" ? "/local.log" : "/" + id + "-json.log");
-    // What the container's end has interrupted is done at its next start.
-    start(id);
-    wait(id);
-    EXPECT_TRUE(eventually([&] { return find_file_at(AT_FDCWD, file + ".2.gz").has_value(); })) << driver;
-    EXPECT_FALSE(find_file_at(AT_FDCWD, file + ".3") && find_file_at(AT_FDCWD, file + ".3.gz"));
+    start(id);  // goes on with what the container's end has interrupted
+    EXPECT_TRUE(
+        eventually([&] { return find_file_at(AT_FDCWD, file + ".2.gz").has_value(); }, std::chrono::seconds(30)))
+        << driver;
+    EXPECT_FALSE(find_file_at(AT_FDCWD, file + ".1").has_value());
     std::string expected;
     for (int i = 1; i <= 20000; ++i) expected += std::to_string(i) + "\n";
-    const std::string whole = logs(id).out;
-    EXPECT_EQ(whole.size(), 2 * expected.size()) << driver;
-    EXPECT_TRUE(whole == expected + expected) << driver;
+    EXPECT_TRUE(logs(id).out == expected) << driver;
     const std::string tail = logs(id, "&tail=15000").out;
     EXPECT_TRUE(tail == expected.substr(expected.find("\n5001\n") + 1)) << driver << tail.substr(0, 100);
-    const std::string stamps = logs(id, "&tail=30000&timestamps=1").out;
-    EXPECT_EQ(std::count(stamps.begin(), stamps.end(), '\n'), 30000) << driver;
+    const std::string stamps = logs(id, "&tail=18000&timestamps=1").out;
+    EXPECT_EQ(std::count(stamps.begin(), stamps.end(), '\n'), 18000) << driver;
+    remove(id);
   }
 }
 
@@ -375,7 +375,7 @@ TEST_F(LogDefaultsTest, TheEnginesDefaultsAreTakenAndCompleted) {
   EXPECT_LE(current.st_size, 50'000);
   EXPECT_TRUE(logs(id).out.ends_with("\n29999\n30000\n"));
   const std::string own = create({.host = log_config("local", {{"max-size", "1m"}})});
-  EXPECT_EQ(write_json(at(inspect(own), "HostConfig.LogConfig.Config")), R"({"max-size":"1m","max-file":"2"})");
+  EXPECT_EQ(write_json(at(inspect(own), "HostConfig.LogConfig.Config")), R"({"max-file":"2","max-size":"1m"})");
   const std::string other = create({.host = log_config("json-file")});
   EXPECT_EQ(write_json(at(inspect(other), "HostConfig.LogConfig.Config")), "{}");
   EXPECT_EQ(text(at(client().get("/info").json(), "LoggingDriver")), "local");

@@ -18,6 +18,10 @@ class RestartTest : public DaemonTest {
   bool becomes(const std::string& id, const std::string& wanted) {
     return eventually([&] { return status(id) == wanted; });
   }
+  bool has_another_pid(const std::string& id, pid_t first) {
+    const pid_t pid = pid_of(id);
+    return pid != 0 && pid != first;
+  }
   std::int64_t restarts(const std::string& id) { return at(inspect(id), "RestartCount").to_number<std::int64_t>(); }
 
   /// The engine, every shim and so every container end, and what lay on a tmpfs is gone.
@@ -32,7 +36,11 @@ class RestartTest : public DaemonTest {
     engine().kill();
     for (const UniqueFd& handle : handles) signal_pidfd(handle.get(), SIGKILL);
     for (const UniqueFd& handle : handles) wait_readable(handle.get(), 10'000);
-    std::filesystem::remove_all(engine().exec_root());
+    for (const char* directory : {"/shims", "/netns"}) {
+      for (const auto& entry : std::filesystem::directory_iterator(engine().exec_root() + directory)) {
+        std::filesystem::remove_all(entry.path());
+      }
+    }
     engine().start();
   }
 
@@ -104,7 +112,7 @@ TEST_F(RestartTest, AKillFromTheHostIsAFailureAndOneByTheApiIsAnEnd) {
   const std::string id = run({.host = policy("always")});
   const pid_t first = pid_of(id);
   ASSERT_EQ(::kill(first, SIGKILL), 0);
-  ASSERT_TRUE(eventually([&] { return pid_of(id) != 0 && pid_of(id) != first; }));
+  ASSERT_TRUE(eventually([&] { return has_another_pid(id, first); }));
   EXPECT_EQ(restarts(id), 1);
   EXPECT_EQ(client().post("/containers/" + id + "/kill").status, 204);
   EXPECT_EQ(status(id), "exited");
@@ -137,7 +145,7 @@ TEST_F(RestartTest, ItGoesOnOverAnEngineThatWasDead) {
   ASSERT_EQ(::kill(first, SIGKILL), 0);
   ASSERT_TRUE(wait_readable(process.get(), 10'000));
   engine().start();
-  ASSERT_TRUE(eventually([&] { return pid_of(id) != 0 && pid_of(id) != first; }));
+  ASSERT_TRUE(eventually([&] { return has_another_pid(id, first); }));
   EXPECT_EQ(restarts(id), 1);
 }
 

@@ -405,7 +405,12 @@ namespace {
 awaitable<void> thaw(EngineState& state, ContainerPtr container) {
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (container->state != ContainerState::paused || !shim) co_return;
-  co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+  try {
+    co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+  } catch (const Error& e) {
+    // The signal was enough: on cgroup v2 a frozen process dies of SIGKILL, and its shim with it.
+    if (e.kind() != ErrorKind::unavailable) throw;
+  }
 }
 
 }  // namespace

@@ -328,11 +328,14 @@ bool Cgroup::has_v2_freezer() const {
   return v2_fd() >= 0 && ::faccessat(v2_fd(), v2_freeze_file.c_str(), F_OK, 0) == 0;
 }
 
-/// false: not within the time. Writing again makes the kernel look for processes that came in meanwhile.
+/// false: not within the time. Writing again makes the kernel look for processes that came in meanwhile. The v1 freezer
+/// can stay in FREEZING for good when a process forks at the wrong moment; only a thaw in between gets it out.
 bool Cgroup::set_frozen_v1(int freezer, bool frozen) {
+  constexpr int tries_before_thaw = 50;
   const Clock::time_point deadline = Clock::now() + freeze_timeout;
   const std::string wanted = frozen ? "FROZEN" : "THAWED";
-  for (;;) {
+  for (int tries = 1;; ++tries) {
+    if (frozen && tries % tries_before_thaw == 0) write_kernel_file_at(freezer, v1_freezer_file, "THAWED");
     write_kernel_file_at(freezer, v1_freezer_file, wanted);
     if (trim(read_file_at(freezer, v1_freezer_file)) == wanted) return true;
     if (Clock::now() >= deadline) return false;

@@ -7,6 +7,7 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -78,6 +79,14 @@ std::vector<std::string> cgroup_directories(const std::string& parent) {
   return out;
 }
 
+/// A frozen process of cgroup v1 does not even die of SIGKILL.
+void thaw(const std::string& cgroup_parent) {
+  for (const std::string& directory : cgroup_directories(cgroup_parent)) {
+    const UniqueFd state(::open((directory + "/freezer.state").c_str(), O_WRONLY | O_CLOEXEC));
+    if (state) static_cast<void>(!::write(state.get(), "THAWED", 6));
+  }
+}
+
 /// Ends and removes everything that bears the name. Runs in the guardian.
 void clean_up(const std::string& root, const std::string& cgroup_parent) {
   const std::string mark = cgroup_parent.substr(1);
@@ -85,6 +94,7 @@ void clean_up(const std::string& root, const std::string& cgroup_parent) {
     const std::vector<Found> left = find_processes(mark);
     if (left.empty()) break;
     for (const Found& process : left) ::kill(process.pid, SIGKILL);
+    thaw(cgroup_parent);
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   for (int round = 0; round < 100; ++round) {

@@ -57,7 +57,7 @@ INSTANTIATE_TEST_SUITE_P(
         FieldCase{"realtimeRuntime", R"({"cpu":{"realtimeRuntime":950}})", "cpu/cpu.rt_runtime_us", "", "950"},
         FieldCase{"realtimePeriod", R"({"cpu":{"realtimePeriod":1000}})", "cpu/cpu.rt_period_us", "", "1000"},
         FieldCase{"cpus", R"({"cpu":{"cpus":"0-1"}})", "cpuset/cpuset.cpus", "0", "0-1"},
-        FieldCase{"mems", R"({"cpu":{"mems":"0"}})", "cpuset/cpuset.mems", "0-1", "0"},
+        FieldCase{"mems", R"({"cpu":{"mems":"0"}})", "cpuset/cpuset.mems", "1", "0"},
         FieldCase{"pids", R"({"pids":{"limit":9}})", "pids/pids.max", "", "9"},
         FieldCase{"noPids", R"({"pids":{"limit":-1}})", "pids/pids.max", "", "max"},
         FieldCase{"bfqWeight", R"({"blockIO":{"weight":20}})", "blkio/blkio.bfq.weight", "", "20"},
@@ -248,7 +248,7 @@ TEST(CgroupFreezer, V2IsUsedWhereItIsThere) {
 
 TEST(CgroupFreezer, V1IsSeenAndThawedToo) {
   const TempTree tree{{"freezer/tasks", ""},
-                      {"freezer/c/freezer.state", "FROZEN\n"},
+                      {"freezer/c/freezer.state", "FROZEN"},
                       {"unified/cgroup.controllers", ""},
                       {"unified/c/cgroup.freeze", "0"},
                       {"unified/c/cgroup.events", "populated 1\nfrozen 0\n"}};
@@ -259,7 +259,7 @@ TEST(CgroupFreezer, V1IsSeenAndThawedToo) {
 }
 
 TEST(CgroupFreezer, AloneOnV1) {
-  const TempTree tree{{"freezer/tasks", ""}, {"freezer/c/freezer.state", "THAWED\n"}};
+  const TempTree tree{{"freezer/tasks", ""}, {"freezer/c/freezer.state", "THAWED"}};
   Cgroup cgroup = Cgroup::open(id, tree.path());
   cgroup.freeze();
   EXPECT_EQ(tree.read("freezer/c/freezer.state"), "FROZEN");

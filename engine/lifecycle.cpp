@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/log.h"
@@ -133,12 +134,21 @@ StartFailure describe_failure(const std::exception_ptr& error) {
   return failure;
 }
 
-/// The shim is our child until we end; init takes it over then.
+/// The shim is our child until we end; init takes it over then. Its descriptor can be readable a moment before it can
+/// be waited for (seen under load), and tells an end only once: then we ask again.
 awaitable<void> reap(asio::any_io_executor io, UniqueFd pidfd) {
+  constexpr std::chrono::milliseconds ask_again{10};
   asio::posix::stream_descriptor descriptor(io, pidfd.release());
   co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-  siginfo_t info{};
-  retry_on_eintr([&] { return ::waitid(P_PIDFD, static_cast<id_t>(descriptor.native_handle()), &info, WEXITED); });
+  asio::steady_timer timer(io);
+  for (;;) {
+    siginfo_t info{};
+    const int result = retry_on_eintr(
+        [&] { return ::waitid(P_PIDFD, static_cast<id_t>(descriptor.native_handle()), &info, WEXITED | WNOHANG); });
+    if (info.si_pid != 0 || (result != 0 && errno != EAGAIN)) co_return;
+    timer.expires_after(ask_again);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
 }
 
 awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& trace) {

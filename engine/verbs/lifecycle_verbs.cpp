@@ -136,7 +136,12 @@ awaitable<void> Engine::kill(std::string id, std::string signal_name) {
   // As in Docker: what is told to end must be able to hear it.
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (cancels && shim && container->state == ContainerState::paused) {
-    co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+    try {
+      co_await blocking(state.disk_pool, [&] { shim->unpause(); });
+    } catch (const Error& e) {
+      if (e.kind() == ErrorKind::unavailable) co_return;  // the signal was enough: the shim has gone with it
+      throw;
+    }
     if (container->state != ContainerState::paused) co_return;
     set_state(*container, ContainerState::running);
     co_await save_record(state, container);

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 
+#include "engine/base/time.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -288,7 +289,7 @@ TEST_F(EventDetailTest, WhatAKilledEngineDidNotTellIsToldByTheNext) {
 TEST_F(EventDetailTest, TheOfficialClientReadsRelativeTimes) {
   REQUIRE_PROGRAM("docker");
   create({.name = "relative"});
-  const std::string soon = std::to_string(::time(nullptr) + 1);  // the client cuts "0s" to the begun second
+  const std::string soon = std::to_string(to_unix_seconds(now()) + 1);  // the client cuts "0s" to the begun second
   const CommandResult seen = docker(
       {"events", "--since", "10m", "--until", soon, "--filter", "container=relative", "--format", "{{.Action}}"});
   EXPECT_EQ(seen.code, 0) << seen.err;

@@ -106,6 +106,7 @@ TEST_F(RuntimesTest, TheySurviveTheEnginesDeath) {
     EXPECT_EQ(exec(id, {"sh", "-c", "echo > /go"}).code, 0) << runtime;
     EXPECT_EQ(wait(id), 0) << runtime;
     EXPECT_EQ(logs(id).out, "before\nafter\n") << runtime;
+    remove(id);
   }
   take_snapshot();  // another engine, other descriptors
 }

@@ -38,7 +38,7 @@ TEST_F(ShimContainer, OutputIsLoggedAndTheExitIsRecorded) {
   EXPECT_NE(log.find("out\n"), std::string::npos);
   EXPECT_NE(log.find("err\n"), std::string::npos);
   wait_shim_end();
-  EXPECT_FALSE(path_exists(shim_dir + "/socket"));
+  EXPECT_THROW_ERROR(connect_unix(shim_dir + "/socket", SOCK_SEQPACKET), ErrorKind::unavailable, "");
   EXPECT_THROW_ERROR(runtime::Cgroup::open(spec.linux.cgroups_path), ErrorKind::not_found, "");
 }
 

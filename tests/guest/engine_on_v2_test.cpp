@@ -25,6 +25,7 @@ TEST_F(EngineOnV2, TheMainJobShowsItsLimits) {
   const CommandResult run = mydocker({"run", "--rm", "--network=none", "--cpus=0.5", "--memory=100m", "busybox:bundled",
                                       "sh", "-c", "cat /sys/fs/cgroup/cpu.max /sys/fs/cgroup/memory.max"});
   EXPECT_EQ(run.out, "50000 100000\n104857600\n") << run.err;
+  EXPECT_EQ(mydocker({"rmi", "busybox:bundled"}).code, 0);
 }
 
 TEST_F(EngineOnV2, AnOomKillIsTold) {

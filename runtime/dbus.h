@@ -14,7 +14,7 @@
 
 /// A client of a D-Bus daemon, as much as the systemd cgroup driver needs (D-Bus specification, "Message Protocol",
 /// "Authentication Protocol"): EXTERNAL authentication, calls one at a time, signals. libdbus would be larger than the
-/// program that links it (contrib/decisions/0007-own-dbus-client.md).
+/// program that links it (contrib/decisions/0008-own-dbus-client.md).
 namespace mydocker::runtime {
 
 inline constexpr std::string_view system_bus_socket = "/run/dbus/system_bus_socket";

@@ -199,6 +199,16 @@ void Cgroup::apply(const Resources& resources) {
   if (!resources.unified.empty()) apply_unified(resources.unified);
 }
 
+Resources Cgroup::apply_before_first_process(Resources resources) {
+  if (!unit_.empty()) {
+    apply(resources);
+    return {};
+  }
+  if (!resources.devices.empty()) apply_devices(resources.devices);
+  resources.devices.clear();
+  return resources;
+}
+
 void Cgroup::apply_memory(const Memory& memory) {
   if (memory.kernel) warnings_.push_back("the kernel memory limit is ignored: kernels have it no more");
   if (!memory.limit && !memory.reservation && !memory.swap && !memory.swappiness && !memory.disable_oom_killer &&
@@ -289,6 +299,7 @@ void Cgroup::apply_devices(const std::vector<DeviceRule>& rules) {
   }
   for (const DeviceLine& line : device_lines(rules)) {
     write_limit(directory->fd.get(), line.allow ? "devices.allow" : "devices.deny", line.text);
+    failpoint("cgroup.device");
   }
 }
 

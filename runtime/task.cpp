@@ -158,6 +158,11 @@ Task Task::create(TaskOptions options) {
   const CgroupLayout* cgroups = own.cgroup != nullptr ? &own.cgroup->layout() : &*host_cgroups;
   const int cgroup_fd = own.cgroup != nullptr ? own.cgroup->v2_fd() : -1;
   task.warnings_ = list_ignored_options(own.spec);
+  Resources limits;
+  if (own.cgroup != nullptr && own.spec.linux.resources) {
+    limits = own.cgroup->apply_before_first_process(complete_resources(*own.spec.linux.resources));
+    task.take_warnings(*own.cgroup);
+  }
   const std::vector<UniqueFd> id_mapped_mounts = open_id_mapped_mounts(own.spec, own.bundle);
   auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);
   failpoint("task.clone");
@@ -182,10 +187,9 @@ Task Task::create(TaskOptions options) {
     task.sync_ = sync.take();
   }
   // While the child builds its rootfs.
-  if (own.cgroup != nullptr && own.spec.linux.resources) {
-    own.cgroup->apply(complete_resources(*own.spec.linux.resources));
-    const std::vector<std::string>& ignored = own.cgroup->warnings();
-    task.warnings_.insert(task.warnings_.end(), ignored.begin(), ignored.end());
+  if (own.cgroup != nullptr) {
+    own.cgroup->apply(limits);
+    task.take_warnings(*own.cgroup);
   }
   write_oom_score(task.pid_, own.spec.process.oom_score_adj);
   task.trace_.mark("limits");
@@ -195,6 +199,10 @@ Task Task::create(TaskOptions options) {
 UniqueFd Task::netns() const {
   if (!options_ || find_namespace(options_->spec, "network") == nullptr) return {};
   return open_file(concat("/proc/", pid_, "/ns/net"), O_RDONLY);
+}
+
+void Task::take_warnings(const Cgroup& cgroup) {
+  warnings_.insert(warnings_.end(), cgroup.warnings().begin(), cgroup.warnings().end());
 }
 
 void Task::wait_created() {

@@ -105,6 +105,7 @@ class Task {
   friend Task exec_task(const ExecOptions& options);
 
   void end() noexcept;
+  void take_warnings(const Cgroup& cgroup);
 
   pid_t pid_ = -1;
   bool owned_ = false;  ///< not yet started: ours to kill

@@ -217,5 +217,15 @@ TEST_F(RuntimeTest, AnAppArmorProfileConfinesContainerAndExec) {
   EXPECT_EQ(run_command({"apparmor_parser", "--remove", profile}).code, 0);
 }
 
+/// The rules of a v1 device list go in one by one, the first refusing all: no process may be in while that lasts.
+TEST_F(RuntimeTest, DeviceRulesStandBeforeTheFirstProcess) {
+  write_config(make_config("echo there > /dev/null && echo done"));
+  CommandOptions slowly;
+  slowly.environment = {"MYDOCKER_FAILPOINTS=cgroup.device=delay:50"};
+  const CommandResult result = runtime({"run", "--bundle", bundle(), "one"}, slowly);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "done\n");
+}
+
 }  // namespace
 }  // namespace mydocker::test

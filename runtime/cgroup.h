@@ -76,8 +76,8 @@ class Cgroup {
   /// A limit whose controller is not there is Error{invalid_argument} (SECURITY R28). Idempotent; also for live
   /// updates.
   void apply(const Resources& resources);
-  /// What of apply() must stand before the first process is in, and returns the rest for apply(): the device rules, which
-  /// v1 takes line by line (the first refuses every device), and of a scope all, as systemd writes them itself.
+  /// What of apply() must stand before the first process is in, and returns the rest for apply(): the device rules,
+  /// which v1 takes line by line (the first refuses every device), and of a scope all, as systemd writes them itself.
   Resources apply_before_first_process(Resources resources);
   /// What apply() ignored by rule ("kernel memory limits do not exist any more"), for whoever prints warnings.
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }

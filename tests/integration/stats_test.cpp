@@ -100,8 +100,8 @@ TEST_F(StatsTest, CpuIsWhatTheKernelCounts) {
                         static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count());
   const double shown = cpu_percent(first, last);
   EXPECT_NEAR(shown, kernel, 1.0) << "2 % of the half that it may have";
-  // A machine too busy to give it half a processor shows less, in both places. The quota is one of each 100 ms: the time
-  // between may begin after a pause and end after the work of one period more.
+  // A machine too busy to give it half a processor shows less, in both places. The quota is one of each 100 ms: the
+  // time between may begin after a pause and end after the work of one period more.
   const double period = 100.0 * 0.05 / std::chrono::duration<double>(wall).count();
   EXPECT_LE(shown, 50.0 + period + 0.5);
   if (kernel > 49.0) EXPECT_GE(shown, 49.0);

@@ -234,11 +234,13 @@ Launched Launcher::run(Prepared& prepared, const std::vector<PendingAttach>& att
   try {
     for (const PendingAttach& pending : attaches) prepared.shim->attach(pending.request, pending.client.get());
     failpoint("start.run");
+    UniqueFd events = prepared.shim->open_events();
     const runtime::ShimStarted started = prepared.shim->start();
     for (const runtime::ShimTiming& timing : started.timings) {
       trace.add("shim." + timing.phase, std::chrono::nanoseconds(timing.nanoseconds));
     }
-    return Launched{.pid = started.pid,
+    return Launched{.events = std::move(events),
+                    .pid = started.pid,
                     .started_at_ns = started.started_at_ns,
                     .endpoints = prepared.endpoints,
                     .ports = prepared.ports};

@@ -26,6 +26,7 @@ struct Prepared {
 };
 
 struct Launched {
+  UniqueFd events;  ///< of the shim, open since before the program ran: none is missed
   int pid = 0;
   std::int64_t started_at_ns = 0;
   std::vector<EndpointRecord> endpoints;

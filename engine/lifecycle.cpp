@@ -168,7 +168,7 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   trace.mark("prepare");
   std::vector<PendingAttach> attaches = std::move(container->pending_attaches);
   container->pending_attaches.clear();
-  const Launched launched = co_await blocking(state.disk_pool, [&] { return launcher.run(prepared, attaches, trace); });
+  Launched launched = co_await blocking(state.disk_pool, [&] { return launcher.run(prepared, attaches, trace); });
   trace.mark("run");
   spawn(state.io, "reap " + container->id(), reap(state.io, std::move(prepared.shim_pidfd)));
   container->shim = prepared.shim;
@@ -179,18 +179,14 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
   publish_connected(state, *container);
   publish(state, *container, "start");
   container->changed.notify_all();
-  std::optional<UniqueFd> events;
-  try {
-    events = co_await blocking(state.disk_pool, [&] { return prepared.shim->open_events(); });
-  } catch (const Error& e) {  // it has ended, or cannot be followed: then the container cannot stay
-    log::warn("a shim cannot be watched", {{"container", container->id()}, {"error", e.message()}});
-  }
-  spawn(state.io, "watch " + container->id(),
-        events ? watch_shim(state, container, std::move(*events)) : handle_lost_exit(state, container));
-  if (!events) co_return;
+  spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(launched.events)));
   // Who attached while the program was being started.
   for (PendingAttach& late : std::exchange(container->pending_attaches, {})) {
-    co_await blocking(state.disk_pool, [&] { prepared.shim->attach(late.request, late.client.get()); });
+    try {
+      co_await blocking(state.disk_pool, [&] { prepared.shim->attach(late.request, late.client.get()); });
+    } catch (const Error& e) {  // the program may have ended by now, which is no failure of its start
+      log::warn("a late client is not attached", {{"container", container->id()}, {"error", e.message()}});
+    }
   }
 }
 

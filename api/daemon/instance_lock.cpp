@@ -1,8 +1,9 @@
 #include "api/daemon/instance_lock.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
+
+#include <cerrno>
 
 #include "engine/base/sys.h"
 
@@ -10,11 +11,14 @@ namespace mydocker::daemon {
 
 InstanceLock::InstanceLock(const std::string& path, const std::string& what)
     : path_(path), fd_(open_file(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0600)) {
-  if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) return;
-  if (errno != EWOULDBLOCK) throw sys_error("flock ", path);
-  std::string pid = read_all(fd_.get(), 32, path);
-  while (pid.ends_with('\n')) pid.pop_back();
-  throw Error(ErrorKind::conflict, concat(what, " is in use by another engine", pid.empty() ? "" : ", process ", pid));
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  if (::fcntl(fd_.get(), F_SETLK, &lock) == 0) return;
+  if (errno != EACCES && errno != EAGAIN) throw sys_error("lock ", path);
+  const bool known = ::fcntl(fd_.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
+  throw Error(ErrorKind::conflict,
+              concat(what, " is in use by another engine", known ? concat(", process ", lock.l_pid) : ""));
 }
 
 void InstanceLock::write_pid() const {

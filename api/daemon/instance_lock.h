@@ -6,8 +6,9 @@
 
 namespace mydocker::daemon {
 
-/// Holds a file under an exclusive lock (flock(2)) until destroyed or the process ends, however it ends. Children do
-/// not inherit it.
+/// Holds a file under an exclusive record lock (fcntl(2) F_SETLK) until destroyed or the process ends, however it ends.
+/// The lock is the process's alone: a child between fork and exec that outlives a killed engine does not hold it on, as
+/// it would one of flock(2). Nothing else in the process may open the file.
 class InstanceLock {
  public:
   /// Throws Error{conflict} naming the process that holds it. `what` is for that message: "data-root /x".

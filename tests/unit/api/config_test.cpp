@@ -1,12 +1,19 @@
 #include "api/daemon/config.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
+#include <functional>
+#include <optional>
 #include <set>
 
 #include "api/daemon/instance_lock.h"
 #include "api/daemon/settings.h"
 #include "engine/base/error.h"
+#include "engine/base/sys.h"
 #include "tests/support/temp_tree.h"
 
 namespace mydocker::daemon {
@@ -183,17 +190,60 @@ TEST(DaemonSettings, NamesAreUnique) {
   }
 }
 
+/// A child that runs `body` and then waits until it is killed.
+pid_t start_child(const std::function<void()>& body) {
+  const Pipe ready = make_pipe();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      body();
+      (void)!::write(ready.write.get(), "r", 1);
+    } catch (const Error&) {
+    }
+    for (;;) ::pause();
+  }
+  char byte = 0;
+  EXPECT_EQ(::read(ready.read.get(), &byte, 1), 1);
+  return child;
+}
+
+void end_child(pid_t child) {
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+}
+
 TEST(InstanceLock, OneEngineADataRoot) {
   const test::TempTree tree{};
-  const InstanceLock first(tree.path("lock"), "data-root /x");
-  first.write_pid();
+  std::optional<InstanceLock> held;
+  const pid_t holder = start_child([&] { held.emplace(tree.path("lock"), "data-root /x"); });
   try {
     const InstanceLock second(tree.path("lock"), "data-root /x");
-    FAIL();
+    ADD_FAILURE();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::conflict);
-    EXPECT_TRUE(error.message().starts_with("data-root /x is in use by another engine, process ")) << error.message();
+    EXPECT_EQ(error.message(), concat("data-root /x is in use by another engine, process ", holder));
   }
+  end_child(holder);
+  const InstanceLock next(tree.path("lock"), "data-root /x");
+  next.write_pid();
+  EXPECT_EQ(read_file(tree.path("lock")), concat(::getpid(), '\n'));
+}
+
+/// An engine that was killed while it started a program: the child between fork and exec is no engine.
+TEST(InstanceLock, AChildThatOutlivesTheEngineHoldsNothing) {
+  const test::TempTree tree{};
+  std::optional<InstanceLock> held;
+  pid_t* const child =
+      static_cast<pid_t*>(::mmap(nullptr, sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  ASSERT_NE(static_cast<void*>(child), MAP_FAILED);
+  const pid_t holder = start_child([&] {
+    held.emplace(tree.path("lock"), "data-root /x");
+    *child = start_child([] {});
+  });
+  end_child(holder);
+  EXPECT_NO_THROW(InstanceLock(tree.path("lock"), "data-root /x"));
+  ::kill(*child, SIGKILL);  // not ours to wait for
+  ::munmap(child, sizeof(pid_t));
 }
 
 }  // namespace

@@ -39,6 +39,10 @@ class DockerClientTest : public DaemonTest, public testing::WithParamInterface<s
     REQUIRE_PROGRAM(GetParam());
     DaemonTest::SetUp();
   }
+  void TearDown() override {
+    if (!IsSkipped() && !HasFailure()) EXPECT_GT(relay().responses(), 0) << "the client's traffic was not judged";
+    DaemonTest::TearDown();
+  }
   CommandResult docker(std::vector<std::string> arguments, CommandOptions options = {}) {
     arguments.insert(arguments.begin(), GetParam());
     options.environment = client_environment();

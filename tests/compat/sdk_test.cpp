@@ -21,6 +21,7 @@ class SdkTest : public DaemonTest, public testing::WithParamInterface<Suite> {
     options.environment.emplace_back("PYTHONDONTWRITEBYTECODE=1");
     const CommandResult result = run_command(command, options);
     EXPECT_EQ(result.code, 0) << result.out << result.err;
+    EXPECT_GT(relay().responses(), 10) << "the suite's traffic was not judged";
   }
 };
 

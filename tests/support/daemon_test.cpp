@@ -22,6 +22,7 @@ void DaemonTest::SetUp() {
   engine_ = std::make_unique<EngineProcess>(*surroundings_, engine_flags(), engine_environment());
   engine_->start();
   client_ = std::make_unique<HttpClient>(engine_->socket());
+  relay_ = std::make_unique<Relay>(root() + "/relay.sock", engine_->socket());
   load(payload_image());
   if (HasFatalFailure()) return;
   // What the engine makes once and keeps (bridge, tables, connections to itself) is there after one container.
@@ -35,6 +36,7 @@ void DaemonTest::TearDown() {
   const bool judge_leaks = std::getenv("MYDOCKER_TEST_REFERENCE") == nullptr;
   if (judge_leaks && engine_ && engine_->running() && before_ && !HasFatalFailure()) expect_no_leaks();
   if (engine_ && HasFailure()) std::cerr << "--- the engine's log\n" << engine_->log() << "---\n";
+  relay_.reset();
   if (engine_) engine_->stop();
   engine_.reset();
   surroundings_.reset();
@@ -222,7 +224,7 @@ void DaemonTest::wait_ready(const std::string& id) {
 }
 
 std::vector<std::string> DaemonTest::client_environment() {
-  return {"DOCKER_HOST=" + engine_->host(), "DOCKER_CONFIG=" + scratch("docker-config"), "MYDOCKER_AUTOSTART=0",
+  return {"DOCKER_HOST=" + relay_->host(), "DOCKER_CONFIG=" + scratch("docker-config"), "MYDOCKER_AUTOSTART=0",
           "DOCKER_CLI_HINTS=false", "DOCKER_BUILDKIT=0"};
 }
 

@@ -13,6 +13,7 @@
 #include "tests/support/http_client.h"
 #include "tests/support/image_builder.h"
 #include "tests/support/programs.h"
+#include "tests/support/relay.h"
 #include "tests/support/requirements.h"
 #include "tests/support/surroundings.h"
 
@@ -40,6 +41,8 @@ class DaemonTest : public ::testing::Test {
 
   EngineProcess& engine() { return *engine_; }
   const HttpClient& client() { return *client_; }
+  /// Between the engine and the clients that are programs.
+  Relay& relay() { return *relay_; }
   const std::string& root() { return surroundings_->root(); }
   const Surroundings& surroundings() { return *surroundings_; }
   /// A path for the test's own files; it goes with the test and is no leak.
@@ -76,7 +79,7 @@ class DaemonTest : public ::testing::Test {
   /// `mydocker ARGUMENTS...` and `docker ARGUMENTS...` against this engine.
   CommandResult mydocker(std::vector<std::string> arguments, CommandOptions options = {});
   CommandResult docker(std::vector<std::string> arguments, CommandOptions options = {});
-  /// The environment in which either client finds this engine.
+  /// The environment in which either client finds this engine: through the relay, which judges what it answers.
   std::vector<std::string> client_environment();
 
   /// Waits at most `timeout` until the condition holds; for facts that no event tells.
@@ -91,6 +94,7 @@ class DaemonTest : public ::testing::Test {
   std::unique_ptr<Surroundings> surroundings_;
   std::unique_ptr<EngineProcess> engine_;
   std::unique_ptr<HttpClient> client_;
+  std::unique_ptr<Relay> relay_;
   std::optional<LeakSnapshot> before_;
 };
 

@@ -38,16 +38,39 @@ std::string build_head(const std::string& method, const std::string& path, const
 }
 
 /// Fails the running test, once for each sentence.
-void report(const std::vector<std::string>& problems) {
+void fail_test(const std::string& problem) {
   static std::mutex mutex;
   static std::set<std::string> reported;
-  for (const std::string& problem : problems) {
-    const std::lock_guard lock(mutex);
-    if (reported.insert(problem.substr(problem.find(": "))).second) ADD_FAILURE() << problem;
-  }
+  const std::lock_guard lock(mutex);
+  if (reported.insert(problem.substr(problem.find(": "))).second) ADD_FAILURE() << problem;
 }
 
 }  // namespace
+
+std::map<std::string, std::string> parse_headers(std::string_view lines) {
+  std::map<std::string, std::string> headers;
+  while (!lines.empty() && !lines.starts_with("\r\n")) {
+    const std::size_t end = std::min(lines.find("\r\n"), lines.size());
+    const std::string_view line = lines.substr(0, end);
+    lines.remove_prefix(std::min(end + 2, lines.size()));
+    const std::size_t colon = line.find(": ");
+    if (colon != std::string_view::npos) headers[lower(std::string(line.substr(0, colon)))] = line.substr(colon + 2);
+  }
+  return headers;
+}
+
+Response parse_response_head(std::string_view head) {
+  const std::size_t line_end = std::min(head.find("\r\n"), head.size());
+  const std::string status_line(head.substr(0, line_end));
+  if (!status_line.starts_with("HTTP/1.1 ") || status_line.size() < 12) {
+    throw Error(ErrorKind::internal, concat("not an HTTP/1.1 answer: ", status_line));
+  }
+  Response out;
+  out.status = std::stoi(status_line.substr(9, 3));
+  out.reason = status_line.size() > 13 ? status_line.substr(13) : "";
+  out.headers = parse_headers(head.substr(std::min(line_end + 2, head.size())));
+  return out;
+}
 
 void ResponseJudge::begin(std::string_view request, const Response& head) {
   const std::size_t blank = request.find(' ');
@@ -84,11 +107,14 @@ void ResponseJudge::end() {
 }
 
 void ResponseJudge::judge(std::string_view body) const {
-  report(judge_response({.method = method_,
-                         .target = target_,
-                         .status = head_.status,
-                         .content_type = head_.header("content-type"),
-                         .body = body}));
+  const std::string content_type = head_.header("content-type");
+  for (const std::string& problem : judge_response({.method = method_,
+                                                    .target = target_,
+                                                    .status = head_.status,
+                                                    .content_type = content_type,
+                                                    .body = body})) {
+    report_ ? report_(problem) : fail_test(problem);
+  }
 }
 
 std::string Response::message() const {
@@ -133,22 +159,8 @@ void HttpStream::read_head(std::chrono::milliseconds timeout) {
   while ((end = raw_.find("\r\n\r\n")) == std::string::npos) {
     if (!fill(timeout)) throw Error(ErrorKind::unavailable, concat("the server closed without an answer: ", raw_));
   }
-  std::string head = raw_.substr(0, end + 2);
+  head_ = parse_response_head(std::string_view(raw_).substr(0, end + 2));
   raw_.erase(0, end + 4);
-  const std::size_t line_end = head.find("\r\n");
-  const std::string status_line = head.substr(0, line_end);
-  if (!status_line.starts_with("HTTP/1.1 ") || status_line.size() < 12) {
-    throw Error(ErrorKind::internal, concat("not an HTTP/1.1 answer: ", status_line));
-  }
-  head_.status = std::stoi(status_line.substr(9, 3));
-  head_.reason = status_line.size() > 13 ? status_line.substr(13) : "";
-  for (std::size_t begin = line_end + 2; begin < head.size();) {
-    const std::size_t next = head.find("\r\n", begin);
-    const std::string line = head.substr(begin, next - begin);
-    const std::size_t colon = line.find(": ");
-    if (colon != std::string::npos) head_.headers[lower(line.substr(0, colon))] = line.substr(colon + 2);
-    begin = next + 2;
-  }
   if (head_.status == 204 || head_.status == 304) {
     ended_ = true;
   } else if (head_.header("transfer-encoding") == "chunked") {

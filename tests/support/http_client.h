@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -29,9 +30,20 @@ struct Response {
   std::string header(const std::string& lower_case_name) const;
 };
 
+/// The lines after the first of a head, names in lower case; ends at an empty line.
+std::map<std::string, std::string> parse_headers(std::string_view lines);
+/// Status and headers of a head. Throws Error{internal} unless it is HTTP/1.1.
+Response parse_response_head(std::string_view head);
+
+/// Gets one sentence for each deviation from the API's definition.
+using ProblemReport = std::function<void(const std::string& problem)>;
+
 /// Collects one response while it is read, and judges it when it, or one message of a stream, is complete.
 class ResponseJudge {
  public:
+  /// Without a report a problem fails the running test, the same one once.
+  explicit ResponseJudge(ProblemReport report = {}) : report_(std::move(report)) {}
+
   /// `request` is what was sent: its first line says the method and the target.
   void begin(std::string_view request, const Response& head);
   void add(std::string_view bytes);
@@ -40,6 +52,7 @@ class ResponseJudge {
  private:
   void judge(std::string_view body) const;
 
+  ProblemReport report_;
   std::string method_;
   std::string target_;
   Response head_;

@@ -33,31 +33,13 @@
 #include <ctime>
 #include <initializer_list>
 
+#include "tests/payload/payload.h"
+
 extern char** environ;
 
 namespace {
 
-[[noreturn]] void fail(const char* what) {
-  std::fprintf(stderr, "%s: %s\n", what, std::strerror(errno));
-  std::exit(111);
-}
-
-long number(char** arguments, int index, long otherwise) {
-  for (int i = 0; i <= index; ++i) {
-    if (arguments[i] == nullptr) return otherwise;
-  }
-  return std::strtol(arguments[index], nullptr, 10);
-}
-
-const char* word(char** arguments, int index) {
-  for (int i = 0; i <= index; ++i) {
-    if (arguments[i] == nullptr) {
-      std::fprintf(stderr, "an argument is missing\n");
-      std::exit(111);
-    }
-  }
-  return arguments[index];
-}
+using namespace payload;
 
 /// pause: until a signal ends it; SIGTERM and SIGINT do, also for PID 1.
 int pause_verb(char**) {
@@ -532,75 +514,6 @@ int errnos(char** a) {
   return 0;
 }
 
-/// Whether one byte of a file of the process can be read.
-bool reads(const char* directory, const char* name) {
-  char path[96];
-  std::snprintf(path, sizeof path, "%s/%s", directory, name);
-  const int fd = ::open(path, O_RDONLY | O_NONBLOCK);
-  if (fd < 0) return false;
-  char byte = 0;
-  const bool got = ::read(fd, &byte, 1) > 0;
-  ::close(fd);
-  return got;
-}
-
-bool reads_link(const char* directory, const char* name, char (&target)[256]) {
-  char path[96];
-  std::snprintf(path, sizeof path, "%s/%s", directory, name);
-  const ssize_t length = ::readlink(path, target, sizeof target - 1);
-  target[length > 0 ? length : 0] = '\0';
-  return length > 0;
-}
-
-/// A program of the container runs in the process: what it shows is its own affair.
-bool is_ours(const char* directory) {
-  char target[256];
-  return reads_link(directory, "exe", target) &&
-         (std::strncmp(target, "/bin/", 5) == 0 || std::strcmp(target, "/payload") == 0);
-}
-
-/// snoop: looks into every process that appears, until a file /stop does; tells what it could see of one before that
-/// ran a program of the container.
-int snoop(char**) {
-  std::puts("ready");
-  std::fflush(stdout);
-  long looks = 0;
-  for (int pid = 2; ::access("/stop", F_OK) != 0; pid = pid > 2000 ? 2 : pid + 1) {
-    char directory[64];
-    char target[256];
-    std::snprintf(directory, sizeof directory, "/proc/%d", pid);
-    if (::access(directory, F_OK) != 0 || is_ours(directory)) continue;
-    ++looks;
-    const bool environment = reads(directory, "environ");
-    const bool memory = reads(directory, "auxv");  // the right to look is the one to trace
-    const bool cwd = reads_link(directory, "cwd", target);
-    const bool root = reads_link(directory, "root", target);
-    const bool exe = reads_link(directory, "exe", target);
-    const bool fd = reads_link(directory, "fd/0", target);
-    if (!(environment || memory || cwd || root || exe || fd) || is_ours(directory)) continue;
-    if (!reads(directory, "cmdline")) continue;  // without memory: it has run, and is ending
-    std::printf("snooped pid %d: environ %d memory %d cwd %d root %d exe %d fd %d\n", pid, environment, memory, cwd,
-                root, exe, fd);
-  }
-  std::printf("end %d\n", looks > 0 ? 1 : 0);
-  return 0;
-}
-
-/// overwrite: tries to open the program of every process that it sees for writing; "opened PID" if it can.
-int overwrite(char**) {
-  for (int pid = 1; pid < 2000; ++pid) {
-    for (const char* name : {"exe", "map_files"}) {
-      char path[64];
-      std::snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
-      const int fd = ::open(path, O_WRONLY | O_NONBLOCK);
-      if (fd < 0) continue;
-      std::printf("opened %d\n", pid);
-      ::close(fd);
-    }
-  }
-  return 0;
-}
-
 /// unshare FLAGS: "ok" or "errno N".
 int unshare_verb(char** a) {
   std::printf(::unshare(static_cast<int>(number(a, 0, CLONE_NEWUSER))) == 0 ? "ok\n" : "errno %d\n", errno);
@@ -657,11 +570,6 @@ int sleep_verb(char** a) {
   return 0;
 }
 
-struct Verb {
-  const char* name;
-  int (*run)(char**);
-};
-
 constexpr Verb verbs[] = {
     {"pause", pause_verb},
     {"ignore-term", ignore_term},
@@ -699,8 +607,6 @@ constexpr Verb verbs[] = {
     {"syscall", syscall_verb},
     {"scheduler", scheduler},
     {"errnos", errnos},
-    {"snoop", snoop},
-    {"overwrite", overwrite},
     {"notify", notify},
     {"unshare", unshare_verb},
     {"ns", ns},
@@ -717,8 +623,10 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "usage: payload VERB [ARGUMENT...]\n");
     return 2;
   }
-  for (const Verb& verb : verbs) {
-    if (std::strcmp(verb.name, arguments[1]) == 0) return verb.run(arguments + 2);
+  for (const std::span<const Verb> table : {std::span<const Verb>(verbs), attack_verbs()}) {
+    for (const Verb& verb : table) {
+      if (std::strcmp(verb.name, arguments[1]) == 0) return verb.run(arguments + 2);
+    }
   }
   std::fprintf(stderr, "payload: no verb %s\n", arguments[1]);
   return 2;

@@ -76,9 +76,15 @@ void NetlinkMessage::append(const void* data, std::size_t size) {
   bytes_.resize(align(bytes_.size()));
 }
 
+/// The length of an attribute has 16 bits: one that wrapped would make the rest attributes of its own (CVE-2021-43784).
+std::uint16_t NetlinkMessage::checked_length(std::size_t length) const {
+  if (length > 0xffff) throw Error(ErrorKind::invalid_argument, concat(what_, ": an attribute is too long"));
+  return static_cast<std::uint16_t>(length);
+}
+
 NetlinkMessage& NetlinkMessage::attribute(std::uint16_t type, std::span<const std::uint8_t> bytes) {
   nlattr head{};
-  head.nla_len = static_cast<std::uint16_t>(sizeof head + bytes.size());
+  head.nla_len = checked_length(sizeof head + bytes.size());
   head.nla_type = type;
   append(&head, sizeof head);
   append(bytes.data(), bytes.size());
@@ -113,7 +119,7 @@ NetlinkMessage& NetlinkMessage::begin(std::uint16_t type) {
 NetlinkMessage& NetlinkMessage::end() {
   const std::size_t at = open_.back();
   open_.pop_back();
-  const auto length = static_cast<std::uint16_t>(bytes_.size() - at);
+  const std::uint16_t length = checked_length(bytes_.size() - at);
   std::memcpy(bytes_.data() + at, &length, sizeof length);  // nla_len is the first member
   return *this;
 }

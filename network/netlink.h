@@ -16,7 +16,8 @@
 /// Messages are built here, byte by byte, because a batch of them in one sendmsg(2) is what makes an attach cheap.
 namespace mydocker::network {
 
-/// One request. The pieces follow the header in the order of the calls; every piece is padded to four bytes.
+/// One request. The pieces follow the header in the order of the calls; every piece is padded to four bytes. An
+/// attribute, nested ones included, has at most 65535 bytes: else Error{invalid_argument}.
 class NetlinkMessage {
  public:
   /// `what` names the request in errors: "add address 172.17.0.2/16 to eth0".
@@ -44,6 +45,7 @@ class NetlinkMessage {
 
  private:
   void append(const void* data, std::size_t size);
+  std::uint16_t checked_length(std::size_t length) const;
 
   std::vector<std::uint8_t> bytes_;
   std::vector<std::size_t> open_;

@@ -55,12 +55,6 @@ bool same_file(const std::string& a, const std::string& b) {
          left.st_dev == right.st_dev;
 }
 
-std::string format_id_map(const std::vector<IdMapping>& map) {
-  std::string text;
-  for (const IdMapping& line : map) text += concat(line.container_id, " ", line.host_id, " ", line.size, "\n");
-  return text;
-}
-
 }  // namespace
 
 std::uint64_t new_namespace_flags(const Spec& spec) {
@@ -198,6 +192,12 @@ ClonedProcess clone_in_user_namespace(const std::string& path, std::uint64_t nam
   if (packet->fds.empty()) throw Error(ErrorKind::internal, concat(packet->data, " ", path));
   ClonedProcess child{read_pid(packet->fds.front().get()), std::move(packet->fds.front())};
   return child;
+}
+
+std::string format_id_map(const std::vector<IdMapping>& map) {
+  std::string text;
+  for (const IdMapping& line : map) text += concat(line.container_id, " ", line.host_id, " ", line.size, "\n");
+  return text;
 }
 
 void write_id_maps(pid_t pid, const Linux& spec) {

@@ -51,6 +51,8 @@ ClonedProcess clone_process(std::uint64_t namespace_flags, int cgroup_v2_fd);
 /// it and makes the child in the caller's name: there is no way back for who has entered.
 ClonedProcess clone_in_user_namespace(const std::string& path, std::uint64_t namespace_flags, int cgroup_v2_fd);
 
+/// The lines of uid_map and gid_map (man 7 user_namespaces): "CONTAINER HOST SIZE". Pure.
+std::string format_id_map(const std::vector<IdMapping>& map);
 /// uid_map, setgroups and gid_map of a child in a new user namespace. A caller without CAP_SETGID gives setgroups up.
 void write_id_maps(pid_t pid, const Linux& spec);
 /// A descriptor of a user namespace with these maps, for id-mapped mounts.

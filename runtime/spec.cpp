@@ -87,9 +87,24 @@ void validate_namespaces(const Spec& spec) {
   }
 }
 
+/// What the kernel refuses with nothing but EINVAL (man 7 user_namespaces).
 void validate_id_map(const std::vector<IdMapping>& map, std::string_view member) {
+  constexpr std::uint64_t end_of_ids = 4294967295;  // the last number means "no id"
+  const auto overlap = [](std::uint64_t first, std::uint64_t size, std::uint64_t other, std::uint64_t other_size) {
+    return first < other + other_size && other < first + size;
+  };
   require(map.size() <= 340, member, "has more than 340 lines");
-  for (const IdMapping& line : map) require(line.size > 0, member, "has a line of size 0");
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    const IdMapping& line = map[i];
+    require(line.size > 0, member, "has a line of size 0");
+    const bool fits = line.size <= end_of_ids - line.container_id && line.size <= end_of_ids - line.host_id;
+    require(fits, member, "has a line that goes beyond 4294967294");
+    for (std::size_t other = 0; other < i; ++other) {
+      const bool twice = overlap(line.container_id, line.size, map[other].container_id, map[other].size) ||
+                         overlap(line.host_id, line.size, map[other].host_id, map[other].size);
+      require(!twice, member, "has lines that overlap");
+    }
+  }
 }
 
 /// A sysctl must belong to a namespace that the container owns (SECURITY 6.3).
@@ -120,6 +135,8 @@ void validate_mounts(const Spec& spec) {
     require_no_nul(mount.source, concat("mounts \"", mount.destination, "\" source"));
     require(mount.uid_mappings.empty() == mount.gid_mappings.empty(), concat("mounts \"", mount.destination, "\""),
             "needs both uidMappings and gidMappings");
+    validate_id_map(mount.uid_mappings, concat("mounts \"", mount.destination, "\" uidMappings"));
+    validate_id_map(mount.gid_mappings, concat("mounts \"", mount.destination, "\" gidMappings"));
     for (const std::string& option : mount.options) require_no_nul(option, "mounts options");
   }
 }

@@ -76,6 +76,23 @@ TEST(Spec, MistakesAreNamed) {
       {"uts", [](Spec& s) { std::erase_if(s.linux.namespaces, [](auto& n) { return n.type == "uts"; }); }},
       {"uidMappings", [](Spec& s) { s.linux.uid_mappings = {{0, 0, 1}}; }},
       {"uidMappings", [](Spec& s) { s.linux.namespaces.push_back({"user", ""}); }},
+      {"beyond 4294967294",
+       [](Spec& s) {
+         s.linux.namespaces.push_back({"user", ""});
+         s.linux.uid_mappings = {{1, 0, 4294967295U}};
+       }},
+      {"beyond 4294967294",
+       [](Spec& s) {
+         s.linux.namespaces.push_back({"user", ""});
+         s.linux.gid_mappings = {{0, 4294967295U, 1}};
+       }},
+      {"overlap",
+       [](Spec& s) {
+         s.linux.namespaces.push_back({"user", ""});
+         s.linux.uid_mappings = {{0, 0, 10}, {100, 9, 1}};
+       }},
+      {"overlap",
+       [](Spec& s) { s.mounts.push_back({"/m", "bind", "/s", {"bind"}, {{0, 0, 1}}, {{5, 0, 10}, {14, 50, 1}}}); }},
       {"kernel.hostname\" is not",
        [](Spec& s) {
          s.linux.sysctl = {{"kernel.hostname", "x"}};

@@ -124,6 +124,14 @@ struct Exec {
   std::chrono::steady_clock::time_point ended{};
 };
 
+/// How a run ends, or its start fails: what a `wait` answers. Whoever waits keeps the one of the run that it waits for,
+/// so that no later run can take its place.
+struct Ending {
+  bool known = false;
+  int exit_code = 0;
+  std::string error;  ///< of a failed start
+};
+
 /// A container: its record and what belongs to this run of the engine.
 struct Container {
   explicit Container(const asio::any_io_executor& io) : turns(io), changed(io) {}
@@ -138,7 +146,7 @@ struct Container {
   std::vector<PendingAttach> pending_attaches;
   std::map<std::string, std::shared_ptr<Exec>> execs;
 
-  std::uint64_t exits = 0;    ///< counts exits and failed starts: `next-exit` waits for its change
+  std::shared_ptr<Ending> ending = std::make_shared<Ending>();  ///< of the run that is on, or the next one
   bool start_failed = false;  ///< the last start failed: `wait` answers with record.error
   bool removed = false;
   std::string removal_error;

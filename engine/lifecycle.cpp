@@ -108,7 +108,15 @@ void record_failed_start(Container& container, const std::string& message, int e
   container.start_failed = true;
   container.exit_handled = true;
   container.pending_attaches.clear();  // their clients see the end of the stream
-  ++container.exits;
+}
+
+/// To those who wait for this run's end; the record holds it.
+void tell_ending(Container& container) {
+  const std::shared_ptr<Ending> ending = std::exchange(container.ending, std::make_shared<Ending>());
+  ending->exit_code = container.record.exit_code;
+  if (container.start_failed) ending->error = container.record.error;
+  ending->known = true;
+  container.changed.notify_all();
 }
 
 /// What a failed start leaves to say: message and exit code.
@@ -239,7 +247,7 @@ awaitable<void> launch(EngineState& state, ContainerPtr container) {
   record_failed_start(*container, failure->message, failure->exit_code);
   set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);
   co_await save_record(state, container);
-  container->changed.notify_all();
+  tell_ending(*container);
   if (container->record.host_config.auto_remove) co_await remove_now(state, container, AnonymousVolumes::remove);
   std::rethrow_exception(failure->error);
 }
@@ -261,13 +269,13 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
         next_backoff(container->backoff, std::chrono::nanoseconds(record.finished_at - record.started_at));
   }
   end_execs(state, *container);
-  ++container->exits;
   // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
   if (!record.host_config.auto_remove) co_await save_record(state, container);
   failpoint("exit.events");
   if (record.oom_killed && !container->oom_announced) publish(state, *container, "oom");
   if (!container->die_announced) publish(state, *container, "die", exit_attributes(record));
-  container->changed.notify_all();
+  // With the event, after the commit: who was promised an answer before either gets this one.
+  tell_ending(*container);
   co_await release_network(state, container);
   if (restarts) spawn(state.io, "restart " + container->id(), restart_later(state, container));
 }

@@ -184,10 +184,10 @@ awaitable<std::map<std::string, std::int64_t>> volume_sizes(EngineState& state, 
 }
 
 awaitable<void> settle_sizes(EngineState& state, ContainerPtr container) {
-  const std::uint64_t run = container->exits;
+  const std::shared_ptr<const Ending> next_run = container->ending;
   const auto deadline = std::chrono::steady_clock::now() + settle_time;
   for (;;) {
-    if (state.stopping || container->removed || container->exits != run || is_alive(container->state)) co_return;
+    if (state.stopping || container->removed || next_run->known || is_alive(container->state)) co_return;
     const auto left = deadline - std::chrono::steady_clock::now();
     if (left <= std::chrono::nanoseconds(0)) break;
     co_await container->changed.wait_for(left);

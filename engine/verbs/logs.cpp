@@ -19,10 +19,7 @@ std::int64_t parse_tail(const std::string& text) {
 class LogBytes : public ByteStream {
  public:
   LogBytes(EngineState& state, ContainerPtr container, const std::string& path, const LogReadOptions& options)
-      : container_(std::move(container)),
-        follows_(options.follow),
-        exits_before_(container_->exits),
-        until_(options.until) {
+      : container_(std::move(container)), follows_(options.follow), ending_(container_->ending), until_(options.until) {
     pool_ = &state.disk_pool;
     if (follows_) subscription_ = state.log_watcher.subscribe(path, [this] { on_growth(); });
   }
@@ -58,9 +55,7 @@ class LogBytes : public ByteStream {
   }
 
   /// The log is complete once the exit was seen; a restarted container's reading ends as well.
-  bool has_ended() const {
-    return container_->removed || container_->exits != exits_before_ || !derive_flags(container_->state).running;
-  }
+  bool has_ended() const { return container_->removed || ending_->known || !derive_flags(container_->state).running; }
 
   awaitable<void> wait_for_more() {
     if (until_ == Timestamp{}) {
@@ -75,7 +70,7 @@ class LogBytes : public ByteStream {
   asio::thread_pool* pool_ = nullptr;
   ContainerPtr container_;
   bool follows_;
-  std::uint64_t exits_before_;
+  std::shared_ptr<const Ending> ending_;
   Timestamp until_;
   std::uint64_t growth_ = 0;
   LogWatcher::Subscription subscription_;

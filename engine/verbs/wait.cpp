@@ -5,18 +5,31 @@
 namespace mydocker::engine {
 namespace {
 
+/// How the run before ended.
+Ending last_ending(const Container& container) {
+  return {.known = true,
+          .exit_code = container.record.exit_code,
+          .error = container.start_failed ? container.record.error : std::string()};
+}
+
 class Waiter : public ExitWait {
  public:
   Waiter(ContainerPtr container, WaitCondition condition)
-      : container_(std::move(container)), condition_(condition), exits_before_(container_->exits) {}
+      : container_(std::move(container)), condition_(condition), ending_(container_->ending) {
+    // Met already: a start that comes before the answer is written must not change it.
+    if (condition_ == WaitCondition::not_running && !derive_flags(container_->state).running) {
+      ending_ = std::make_shared<Ending>(last_ending(*container_));
+    }
+  }
 
   awaitable<api::WaitResponse> result() override {
     while (!is_met()) co_await container_->changed.wait();
-    api::WaitResponse response;
-    response.status_code = container_->record.exit_code;
     // Docker quirk: who waits for the removal hears of a failed removal alone (container/state.go).
-    const bool start_failed = condition_ != WaitCondition::removed && container_->start_failed;
-    const std::string& error = start_failed ? container_->record.error : container_->removal_error;
+    const bool of_a_run = condition_ != WaitCondition::removed;
+    const Ending last = of_a_run && ending_->known ? *ending_ : last_ending(*container_);
+    const std::string& error = of_a_run && !last.error.empty() ? last.error : container_->removal_error;
+    api::WaitResponse response;
+    response.status_code = last.exit_code;
     if (!error.empty()) response.error = api::WaitError{error};
     co_return response;
   }
@@ -28,16 +41,16 @@ class Waiter : public ExitWait {
       case WaitCondition::removed:
         return false;
       case WaitCondition::next_exit:
-        return container_->exits != exits_before_;
+        return ending_->known;
       case WaitCondition::not_running:
-        return container_->exits != exits_before_ || !derive_flags(container_->state).running;
+        return ending_->known || !derive_flags(container_->state).running;
     }
     return true;
   }
 
   ContainerPtr container_;
   WaitCondition condition_;
-  std::uint64_t exits_before_;
+  std::shared_ptr<const Ending> ending_;
 };
 
 }  // namespace

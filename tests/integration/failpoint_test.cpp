@@ -1,5 +1,9 @@
 // Each named step of the system is made to fail: the request gets an error, and nothing is left behind.
 
+#include <atomic>
+#include <thread>
+
+#include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -111,6 +115,29 @@ TEST_F(FailpointTest, AnEngineKilledInsideACommitForgetsOnlyWhatWasNotAcknowledg
       if (text(at(container, "Id")) != kept) remove(text(at(container, "Id")));
     }
   }
+}
+
+TEST_F(FailpointTest, AnAttachDuringTheStartOfAShortProgramFailsNoStart) {
+  restart_with("start.run=delay:500,start.events=delay:500");
+  const std::string id = create({.command = {"/payload", "exit", "3"}});
+  Response started;
+  std::atomic<bool> answered = false;
+  std::jthread starter([&] {
+    started = client().post("/containers/" + id + "/start");
+    answered = true;
+  });
+  // Some come while the program is being started, and reach a shim whose program has ended.
+  std::vector<HttpStream> sessions;
+  while (!answered && sessions.size() < 100) {
+    sessions.push_back(client().hijack("/containers/" + id + "/attach?stream=1&stdout=1"));
+    wait_readable(sessions.front().fd(), 20);
+  }
+  starter.join();
+  EXPECT_EQ(started.status, 204) << started.body;
+  for (HttpStream& session : sessions) EXPECT_EQ(session.read_to_end(), "");
+  EXPECT_EQ(wait(id), 3);
+  EXPECT_EQ(text(at(inspect(id), "State.Error")), "");
+  restart_clean();
 }
 
 }  // namespace

@@ -45,6 +45,10 @@ bool is_node(int dir, const std::string& name, mode_t type, dev_t device) {
 }
 
 void bind_host_node(int dir, const std::string& name, const std::string& host_path, mode_t type, dev_t number) {
+  if (!path_exists(host_path)) {
+    throw Error(ErrorKind::invalid_argument,
+                concat("device ", host_path, " cannot be made here, and the host has none"));
+  }
   const UniqueFd mount = clone_mount(AT_FDCWD, host_path, false);
   struct stat status{};
   if (::fstat(mount.get(), &status) != 0) throw sys_error("fstat ", host_path);

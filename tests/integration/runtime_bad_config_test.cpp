@@ -243,7 +243,7 @@ TEST_P(RuntimeMutationTest, AMutatedDocumentRunsOrIsRefusedAndLeavesNothing) {
   int refused = 0;
   for (unsigned i = 0; i < 250; ++i) {
     const unsigned seed = GetParam() * 1000 + i;
-    const std::string text = Mutator(seed).mutate(config, cgroup_parent());
+    const std::string text = Mutator(seed).mutate(config, cgroup_parent() + "/one");
     write_file("bundle/config.json", text);
     ::unlink(log_file().c_str());
     const CommandResult result = runtime({"run", "--bundle", bundle(), "one"});

@@ -17,9 +17,10 @@ namespace mydocker::oci {
 namespace {
 
 std::uint32_t parse_number(const std::string& text, std::string_view what) {
-  char* end = nullptr;
-  const unsigned long value = std::strtoul(text.c_str(), &end, 10);
-  if (text.empty() || *end != '\0' || value > 2147483647UL || text.front() == '-') {
+  // strtoul(3) alone takes blanks and signs.
+  const bool digits = !text.empty() && text.size() <= 10 && text.find_first_not_of("0123456789") == std::string::npos;
+  const unsigned long value = digits ? std::strtoul(text.c_str(), nullptr, 10) : 0;
+  if (!digits || value > 2147483647UL) {
     throw Error(ErrorKind::invalid_argument, concat("invalid ", what, " \"", text, "\""));
   }
   return static_cast<std::uint32_t>(value);

@@ -14,9 +14,10 @@
 namespace mydocker::test {
 namespace {
 
-constexpr const char* applets[] = {"sh",   "ls",   "cat",   "echo",  "true", "id",    "mount",    "sleep", "env",
-                                   "pwd",  "grep", "stat",  "touch", "tty",  "mkdir", "readlink", "kill",  "rm",
-                                   "head", "cut",  "mknod", "uname", "nice", "stty",  "wc",       "ps",    "taskset"};
+constexpr const char* applets[] = {"sh",   "ls",   "cat",  "echo", "true",   "id",   "mount", "sleep",
+                                   "env",  "pwd",  "grep", "stat", "touch",  "tty",  "mkdir", "readlink",
+                                   "kill", "rm",   "head", "cut",  "sed",    "sort", "mknod", "uname",
+                                   "nice", "stty", "wc",   "ps",   "taskset"};
 
 void install(const std::string& from, const std::string& to) {
   const UniqueFd file = open_file(to, O_CREAT | O_WRONLY, 0755);

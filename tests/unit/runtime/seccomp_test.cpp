@@ -93,8 +93,6 @@ TEST(SeccompDefault, UnknownCallsGetEnosys) {
 TEST(SeccompDefault, EveryKnownNumberIsInTheTable) {
   const FilterProgram program = compile_default(default_capabilities());
   for (long number = 0; number <= 334; ++number) {
-    const bool by_arguments = number == SYS_clone || number == SYS_personality || number == SYS_socket;
-    if (by_arguments) continue;
     EXPECT_TRUE(ask(program, number) == allow || ask(program, number) == eperm) << number;
   }
   for (long number = 424; number <= 469; ++number) {
@@ -142,7 +140,7 @@ TEST(SeccompDefault, CloneMayNotMakeNamespaces) {
   EXPECT_EQ(ask(program, SYS_clone, 0x11), allow);
   for (const std::uint64_t flag :
        {0x20000ULL, 0x02000000ULL, 0x04000000ULL, 0x08000000ULL, 0x10000000ULL, 0x20000000ULL, 0x40000000ULL}) {
-    EXPECT_NE(ask(program, SYS_clone, flag | 0x11), allow) << flag;
+    EXPECT_EQ(ask(program, SYS_clone, flag | 0x11), eperm) << flag;
   }
   EXPECT_EQ(ask(program, SYS_clone3), enosys);
 }
@@ -151,7 +149,7 @@ TEST(SeccompDefault, SocketFamiliesAlgAndVsockAreRefused) {
   const FilterProgram program = compile_default(default_capabilities());
   for (const std::uint64_t family : {1U, 2U, 10U, 16U, 17U, 37U, 39U, 41U, 44U})
     EXPECT_EQ(ask(program, SYS_socket, family), allow) << family;
-  for (const std::uint64_t family : {38U, 40U}) EXPECT_NE(ask(program, SYS_socket, family), allow) << family;
+  for (const std::uint64_t family : {38U, 40U}) EXPECT_EQ(ask(program, SYS_socket, family), eperm) << family;
 }
 
 TEST(SeccompDefault, OnlyHarmlessPersonalities) {
@@ -160,16 +158,16 @@ TEST(SeccompDefault, OnlyHarmlessPersonalities) {
     EXPECT_EQ(ask(program, SYS_personality, value), allow) << value;
   }
   for (const std::uint64_t value : {0x40000ULL, 0x1ULL, 0x400000ULL, 0x1ffffffffULL}) {
-    EXPECT_NE(ask(program, SYS_personality, value), allow) << value;
+    EXPECT_EQ(ask(program, SYS_personality, value), eperm) << value;
   }
 }
 
 TEST(SeccompDefault, TheOtherAbisAreFilteredToo) {
   const FilterProgram program = compile_default(default_capabilities());
-  EXPECT_EQ(ask(program, 4, 0, 0, 0, AUDIT_ARCH_I386), allow);      // write
-  EXPECT_EQ(ask(program, 21, 0, 0, 0, AUDIT_ARCH_I386), eperm);     // mount
-  EXPECT_EQ(ask(program, 102, 1, 0, 0, AUDIT_ARCH_I386), allow);    // socketcall
-  EXPECT_EQ(ask(program, 359, 38, 0, 0, AUDIT_ARCH_I386), enosys);  // socket(AF_ALG)
+  EXPECT_EQ(ask(program, 4, 0, 0, 0, AUDIT_ARCH_I386), allow);     // write
+  EXPECT_EQ(ask(program, 21, 0, 0, 0, AUDIT_ARCH_I386), eperm);    // mount
+  EXPECT_EQ(ask(program, 102, 1, 0, 0, AUDIT_ARCH_I386), allow);   // socketcall
+  EXPECT_EQ(ask(program, 359, 38, 0, 0, AUDIT_ARCH_I386), eperm);  // socket(AF_ALG)
   EXPECT_EQ(ask(program, 359, 2, 0, 0, AUDIT_ARCH_I386), allow);
   EXPECT_EQ(ask(program, 0x40000000L + SYS_read), allow);  // x32
   EXPECT_EQ(ask(program, 0x40000000L + SYS_mount), eperm);

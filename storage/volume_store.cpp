@@ -20,12 +20,13 @@ namespace {
 
 using StringMap = std::map<std::string, std::string>;
 
+constexpr std::int64_t provisional = 2;
 constexpr std::string_view create_table = R"(
   CREATE TABLE IF NOT EXISTS volumes (
     name TEXT PRIMARY KEY,
     labels TEXT,   -- JSON object, or null when none were given
     options TEXT,
-    anonymous INTEGER NOT NULL,
+    anonymous INTEGER NOT NULL,  -- 0, 1, or 2: provisional
     created INTEGER NOT NULL  -- nanoseconds since 1970
   ) STRICT;
 )";
@@ -164,7 +165,9 @@ Volume VolumeStore::create(const VolumeRequest& request) {
     insert.bind(name);
     bind_map(insert, request.labels);
     bind_map(insert, request.options);
-    insert.bind(std::int64_t{request.name.empty()}).bind(to_unix_nanoseconds(created)).step();
+    insert.bind(request.name.empty() ? request.provisional ? provisional : 1 : std::int64_t{0})
+        .bind(to_unix_nanoseconds(created))
+        .step();
   });
   failpoint("volume.recorded");
   try {
@@ -174,6 +177,12 @@ Volume VolumeStore::create(const VolumeRequest& request) {
     throw;
   }
   return *impl_->find(name);
+}
+
+void VolumeStore::claim(std::string_view name) {
+  impl_->database.transaction([&](Connection& db) {
+    db.prepare("UPDATE volumes SET anonymous = 1 WHERE name = ? AND anonymous = ?").bind(name).bind(provisional).step();
+  });
 }
 
 std::optional<Volume> VolumeStore::find(std::string_view name) { return impl_->find(name); }
@@ -242,6 +251,8 @@ std::int64_t VolumeStore::size_bytes(std::string_view name) {
 
 void VolumeStore::recover() {
   const std::scoped_lock lock(impl_->mutex);
+  impl_->database.transaction(
+      [](Connection& db) { db.prepare("DELETE FROM volumes WHERE anonymous = ?").bind(provisional).step(); });
   std::set<std::string> known;
   for (const Volume& volume : list()) {
     impl_->make_directories(volume.name);

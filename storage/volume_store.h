@@ -33,6 +33,7 @@ struct VolumeRequest {
   std::string driver = "local";
   std::optional<std::map<std::string, std::string>> labels;
   std::optional<std::map<std::string, std::string>> options;
+  bool provisional = false;  ///< of an anonymous one: gone at the next start of the engine unless claim() comes first
 };
 
 /// Local volumes. Thread-safe (one mutex); every method blocks on the disk. Rows: table `volumes`; the row is written
@@ -47,6 +48,9 @@ class VolumeStore {
   /// Error{not_found} for an unknown driver. A volume with the options type, device and o is a mount of something else:
   /// whoever starts a container mounts it there; its own directory stays empty.
   Volume create(const VolumeRequest& request);
+  /// A provisional volume has its container now. Joins the transaction that records the container; without effect on
+  /// other volumes.
+  void claim(std::string_view name);
   std::optional<Volume> find(std::string_view name);
   /// Throws Error{not_found} "get NAME: no such volume".
   Volume get(std::string_view name);
@@ -62,7 +66,7 @@ class VolumeStore {
   bool copy_up(std::string_view name, const OverlayMount& stack, const std::string& path);
   /// Bytes of the files in it.
   std::int64_t size_bytes(std::string_view name);
-  /// At engine start: makes what a crash left half-made, removes directories without a row.
+  /// At engine start: makes what a crash left half-made, removes directories without a row and provisional volumes.
   void recover();
 
  private:

@@ -1,4 +1,5 @@
 #include "engine/base/failpoint.h"
+#include "engine/base/log.h"
 #include "engine/base/sys.h"
 #include "engine/container_view.h"
 #include "engine/create_check.h"
@@ -129,10 +130,33 @@ class NameReservation {
   bool kept_ = false;
 };
 
-/// Makes the volumes that are not there yet and notes their names; gives the new ones. Blocks.
-std::vector<std::string> create_volumes(EngineState& state, const std::vector<PlannedMount>& mounts,
-                                        ContainerRecord& record) {
-  std::vector<std::string> made;
+/// The volumes made for a container that is being created; they go with it when it fails.
+class NewVolumes {
+ public:
+  explicit NewVolumes(EngineState& state) : state_(state) {}
+  NewVolumes(const NewVolumes&) = delete;
+  NewVolumes& operator=(const NewVolumes&) = delete;
+  ~NewVolumes() {
+    for (const std::string& name : names_) {
+      try {
+        state_.volumes->remove(name);
+      } catch (const Error& e) {
+        log::warn("a volume of a failed create stays", {{"volume", name}, {"error", e.message()}});
+      }
+    }
+  }
+  void add(std::string name) { names_.push_back(std::move(name)); }
+  /// The container exists: gives their names.
+  std::vector<std::string> keep() { return std::exchange(names_, {}); }
+
+ private:
+  EngineState& state_;
+  std::vector<std::string> names_;
+};
+
+/// Makes the volumes that are not there yet and notes their names. Blocks.
+void create_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, ContainerRecord& record,
+                    NewVolumes& made) {
   for (const PlannedMount& mount : mounts) {
     if (mount.kind != PlannedMount::Kind::volume) continue;
     storage::VolumeRequest request;
@@ -143,19 +167,19 @@ std::vector<std::string> create_volumes(EngineState& state, const std::vector<Pl
     if (mount.source.empty()) {
       if (!request.labels) request.labels.emplace();
       request.labels->emplace("com.docker.volume.anonymous", "");
+      request.provisional = true;
     }
     try {
       const bool existed = !request.name.empty() && state.volumes->find(request.name).has_value();
       const storage::Volume volume = state.volumes->create(request);
       record.volume_names[mount.target] = volume.name;
       if (!volume.options.empty()) record.volume_options[volume.name] = volume.options;
-      if (!existed) made.push_back(volume.name);
+      if (!existed) made.add(volume.name);
     } catch (const Error& e) {
       if (e.kind() != ErrorKind::not_found) throw;
       throw Error(ErrorKind::invalid_argument, e.message());  // 404 is for a missing image alone (WIRE 12)
     }
   }
-  return made;
 }
 
 /// Which layers the mounts of type image show; retained by store_container. Blocks.
@@ -183,17 +207,20 @@ void fill_volumes(EngineState& state, const std::vector<PlannedMount>& mounts, c
   }
 }
 
-/// The part that blocks: row and layer reference in one commit, then the directories.
-void store_container(EngineState& state, const ContainerRecord& record) {
+/// The part that blocks: row, layer references and volumes in one commit, then the directories and what the volumes
+/// show.
+void store_container(EngineState& state, const std::vector<PlannedMount>& mounts, const ContainerRecord& record) {
   const std::string owner = "container:" + record.id;
   state.database->transaction([&](Connection&) {
     ContainerStore::insert_row(*state.database, record);
     if (!record.chain_id.empty()) state.layers->retain(Digest::parse(record.chain_id), owner);
     for (const auto& [target, chain] : record.image_mounts) state.layers->retain(Digest::parse(chain), owner);
+    for (const auto& [target, volume] : record.volume_names) state.volumes->claim(volume);
   });
   try {
     failpoint("create.directories");
     state.container_layers->create(record.id);
+    fill_volumes(state, mounts, record);
   } catch (...) {  // nothing of it may stay
     state.container_layers->remove(record.id);
     state.database->transaction([&](Connection&) {
@@ -266,9 +293,10 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
   co_await blocking(state.database_pool, [&] {
     check_bind_sources(mounts);
     find_image_mounts(state, mounts, record);
-    new_volumes = create_volumes(state, mounts, record);
-    store_container(state, record);
-    fill_volumes(state, mounts, record);
+    NewVolumes made(state);
+    create_volumes(state, mounts, record, made);
+    store_container(state, mounts, record);
+    new_volumes = made.keep();
   });
   trace.mark("store");
   const auto container = std::make_shared<Container>(state.io);

@@ -45,6 +45,7 @@ TEST_P(PythonDockerTest, Passes) {
 INSTANTIATE_TEST_SUITE_P(Suites, PythonDockerTest,
                          testing::Values(Suite{"Containers", "test_containers.py"}, Suite{"Streams", "test_streams.py"},
                                          Suite{"Images", "test_images.py"},
+                                         Suite{"CopyHealthAndEvents", "test_copy_health_events.py"},
                                          Suite{"VolumesAndSystem", "test_volumes_and_system.py"}),
                          suite_name);
 
@@ -64,6 +65,7 @@ TEST_P(DockerodeTest, Passes) {
 
 INSTANTIATE_TEST_SUITE_P(Suites, DockerodeTest,
                          testing::Values(Suite{"Containers", "containers.test.js"},
+                                         Suite{"CopyHealthAndEvents", "copy_health.test.js"},
                                          Suite{"ImagesAndSystem", "images.test.js"}),
                          suite_name);
 

@@ -1,6 +1,11 @@
 // Sizes of containers and volumes: exact at rest, without a walk when somebody asks.
 
 #include <fcntl.h>
+#include <sys/stat.h>
+
+#include <ctime>
+#include <filesystem>
+#include <set>
 
 #include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
@@ -59,6 +64,78 @@ TEST_F(SizesTest, TheNumbersOutliveTheEngine) {
   plant(upper);
   engine().start();
   EXPECT_EQ(size_rw(id), 100);
+}
+
+/// Processor time of the engine, all threads.
+double engine_seconds(pid_t pid) {
+  clockid_t clock = 0;
+  timespec time{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+/// As `du` counts apparent sizes, without the directories themselves: each file once, whatever its names.
+std::int64_t bytes_of_files(const std::string& directory) {
+  std::int64_t sum = 0;
+  std::set<ino_t> seen;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory)) {
+    struct stat info{};
+    if (::lstat(entry.path().c_str(), &info) == 0 && S_ISREG(info.st_mode) && seen.insert(info.st_ino).second) {
+      sum += info.st_size;
+    }
+  }
+  return sum;
+}
+
+class DiskUseCostTest : public SizesTest {
+ protected:
+  /// A container, a volume and an image whose trees have that many files.
+  void grow(int files) {
+    const std::string script =
+        concat("mkdir -p /made; i=0; while [ $i -lt ", files,
+               " ]; do echo $i > /made/$i; echo $i > /data/$i; i=$((i+1)); done; ln /made/0 /made/again");
+    container_ = run({.command = {"sh", "-c", script}, .host = {{"Binds", json::array{"grown:/data"}}}});
+    ASSERT_EQ(wait(container_), 0);
+    ASSERT_EQ(client().post("/commit?container=" + container_ + "&repo=grown").status, 201);
+  }
+  void shrink() {
+    remove(container_);
+    EXPECT_EQ(client().remove("/volumes/grown").status, 204);
+    EXPECT_EQ(client().remove("/images/grown").status, 200);
+  }
+  json::value df() { return client().get("/v1.51/system/df").json(); }
+  /// The least of several: whatever else the engine does for itself meanwhile is no part of an answer.
+  double seconds_of_an_answer() {
+    double least = 1e9;
+    for (int round = 0; round < 20; ++round) {
+      const double before = engine_seconds(engine().pid());
+      df();
+      least = std::min(least, engine_seconds(engine().pid()) - before);
+    }
+    return least;
+  }
+  void expect_exact() {
+    const json::value usage = df();
+    EXPECT_EQ(at(usage, "Volumes.0.UsageData.Size").to_number<std::int64_t>(),
+              bytes_of_files(text(at(usage, "Volumes.0.Mountpoint"))));
+    EXPECT_EQ(at(usage, "Containers.0.SizeRw").to_number<std::int64_t>(),
+              bytes_of_files(text(at(inspect(container_), "GraphDriver.Data.UpperDir"))));
+  }
+
+  std::string container_;
+};
+
+TEST_F(DiskUseCostTest, AHundredTimesTheFilesCostNoMoreToAskFor) {
+  grow(100);
+  expect_exact();
+  const double few = seconds_of_an_answer();
+  shrink();
+  grow(10'000);
+  expect_exact();
+  const double many = seconds_of_an_answer();
+  shrink();
+  // A walk over the twenty thousand files takes more than ten milliseconds of a processor's time.
+  EXPECT_LT(many, few * 3 + 0.002) << "with few files: " << few;
 }
 
 }  // namespace

@@ -119,6 +119,19 @@ TEST_F(VolumeStoreTest, CopyUpThroughSymlinksStaysInTheImage) {
   EXPECT_TRUE(names_in(paths.volume_data("db")).empty());
 }
 
+TEST_F(VolumeStoreTest, AProvisionalVolumeStaysOnlyWhenClaimed) {
+  VolumeRequest request;
+  request.provisional = true;
+  const Volume claimed = volumes->create(request);
+  const Volume left = volumes->create(request);
+  EXPECT_TRUE(left.anonymous);
+  volumes->claim(claimed.name);
+  volumes->recover();
+  EXPECT_TRUE(volumes->get(claimed.name).anonymous);
+  EXPECT_FALSE(volumes->find(left.name));
+  EXPECT_FALSE(path_exists(left.mountpoint));
+}
+
 TEST_F(VolumeStoreTest, RecoverCompletesAndSweeps) {
   make("half");
   run({"rm", "-r", paths.volume("half")});

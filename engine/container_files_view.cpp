@@ -21,18 +21,20 @@ NamespaceId identify(int fd) {
   return {status.st_dev, status.st_ino};
 }
 
-/// The mount namespace of the container's PID 1. The shim, its parent, is asked after the descriptor was opened: as
-/// long as it has not reaped the process, the number cannot have come to mean another one.
-UniqueFd open_mount_namespace(runtime::ShimClient& shim, int pid) {
-  UniqueFd fd = find_at(AT_FDCWD, concat("/proc/", pid, "/ns/mnt"), O_RDONLY);
+/// The mount namespace and root of the container's PID 1. The shim, its parent, is asked after the descriptor was
+/// opened: as long as it has not reaped the process, the number cannot have come to mean another one.
+storage::ContainerView open_running(runtime::ShimClient& shim, int pid) {
+  storage::ContainerView view;
+  view.mount_namespace = find_at(AT_FDCWD, concat("/proc/", pid, "/ns/mnt"), O_RDONLY);
+  view.root = find_at(AT_FDCWD, concat("/proc/", pid, "/root"), O_PATH | O_DIRECTORY);
   const runtime::ShimSnapshot snapshot = shim.snapshot();
-  if (!fd || snapshot.state != "running" || snapshot.pid != pid) {
+  if (!view.mount_namespace || !view.root || snapshot.state != "running" || snapshot.pid != pid) {
     throw Error(ErrorKind::conflict, "the container has just ended");
   }
-  if (identify(fd.get()) == identify(open_file("/proc/self/ns/mnt", O_RDONLY).get())) {
+  if (identify(view.mount_namespace.get()) == identify(open_file("/proc/self/ns/mnt", O_RDONLY).get())) {
     throw Error(ErrorKind::internal, "the container has no mount namespace of its own");
   }
-  return fd;
+  return view;
 }
 
 /// nullopt: a mount that is there while the container runs only.
@@ -80,11 +82,8 @@ awaitable<storage::ContainerView> make_files_view(EngineState& state, ContainerP
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   const bool alive = is_alive(container->state) && shim && record.pid != 0;
   co_return co_await blocking(state.disk_pool, [&] {
+    if (alive) return open_running(*shim, record.pid);
     storage::ContainerView view;
-    if (alive) {
-      view.mount_namespace = open_mount_namespace(*shim, record.pid);
-      return view;
-    }
     view.stack =
         state.container_layers->mount(record.id, record.chain_id.empty() ? Digest() : Digest::parse(record.chain_id));
     view.stack.read_only = record.host_config.readonly_rootfs;

@@ -213,8 +213,9 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
     try {
       attach_network(input, prepared, created);
     } catch (const Error&) {
-      // A network namespace goes with an init stage that failed: then that failure is the one to tell.
-      if (has_ended(created.pid)) prepared.shim->start();
+      // A network namespace goes with an init stage that failed, a moment before its pidfd tells: then that failure is
+      // the one to tell.
+      if (!created.netns || has_ended(created.pid)) prepared.shim->start();
       throw;
     }
     if (prepared.plan.network_kind == NetworkKind::attach) write_hosts(input, prepared.plan, prepared.endpoints);

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "engine/base/mount.h"
 #include "engine/base/sys.h"
 #include "runtime/capabilities.h"
 
@@ -127,14 +128,7 @@ void join_all_namespaces(int pidfd, pid_t pid) {
   if (!same_file(concat("/proc/", pid, "/ns/user"), "/proc/self/ns/user")) flags |= CLONE_NEWUSER;
   if (!same_file(concat("/proc/", pid, "/ns/time"), "/proc/self/ns/time")) flags |= CLONE_NEWTIME;
   const UniqueFd root = open_file(concat("/proc/", pid, "/root"), O_PATH | O_DIRECTORY);
-  if (::setns(pidfd, flags) != 0) throw sys_error("join the container's namespaces");
-  // setns(2) gives the root of the mount namespace. Where the engine itself lives in a chroot, that is the machine's,
-  // and the container's root is below it.
-  struct stat joined{};
-  struct stat wanted{};
-  if (::stat("/", &joined) != 0 || ::fstat(root.get(), &wanted) != 0) throw sys_error("stat the container's root");
-  if (joined.st_dev == wanted.st_dev && joined.st_ino == wanted.st_ino) return;
-  if (::fchdir(root.get()) != 0 || ::chroot(".") != 0) throw sys_error("enter the container's root");
+  enter_mount_namespace(pidfd, flags, root.get());
 }
 
 ClonedProcess clone_process(std::uint64_t namespace_flags, int cgroup_v2_fd) {

@@ -16,10 +16,15 @@ UniqueFd root_of(const ContainerView& view) {
                               : open_file(view.stack.upper, O_PATH | O_DIRECTORY);
 }
 
+WorkerProcess start_worker(const WorkerOptions& options, const WorkerRequest& request, const ContainerView& view,
+                           WorkerPipe pipe) {
+  return WorkerProcess(options, request, root_of(view).get(), pipe, view.root.get());
+}
+
 }  // namespace
 
-PackedFiles::PackedFiles(const WorkerOptions& options, const WorkerRequest& request, int root)
-    : worker_(options, request, root, WorkerPipe::output) {
+PackedFiles::PackedFiles(const WorkerOptions& options, const WorkerRequest& request, const ContainerView& view)
+    : worker_(start_worker(options, request, view, WorkerPipe::output)) {
   std::string line;
   char next = 0;
   while (worker_.read(&next, 1) == 1 && next != '\n') {
@@ -56,7 +61,7 @@ FileStat ContainerFiles::stat(const ContainerView& view, const ContainerPath& pa
   WorkerRequest request = make_request("stat", view, true);
   request.source_path = path.path;
   request.follow = path.directory;
-  return WorkerProcess(worker_, request, root_of(view).get(), WorkerPipe::none).finish().stat;
+  return start_worker(worker_, request, view, WorkerPipe::none).finish().stat;
 }
 
 std::unique_ptr<PackedFiles> ContainerFiles::pack(const ContainerView& view, const ContainerPath& path) const {
@@ -64,7 +69,7 @@ std::unique_ptr<PackedFiles> ContainerFiles::pack(const ContainerView& view, con
   request.source_path = path.path;
   request.follow = path.directory;
   request.contents = path.contents;
-  return std::make_unique<PackedFiles>(worker_, request, root_of(view).get());
+  return std::make_unique<PackedFiles>(worker_, request, view);
 }
 
 void ContainerFiles::extract(
@@ -78,7 +83,7 @@ void ContainerFiles::extract(
     request.uid = wanted.owner->first;
     request.gid = wanted.owner->second;
   }
-  WorkerProcess worker(worker_, request, root_of(view).get(), WorkerPipe::input);
+  WorkerProcess worker = start_worker(worker_, request, view, WorkerPipe::input);
   source([&worker](std::string_view plain) { worker.write(plain); });
   worker.finish();
 }
@@ -86,7 +91,7 @@ void ContainerFiles::extract(
 std::string ContainerFiles::read_file(const ContainerView& view, const std::string& path) const {
   WorkerRequest request = make_request("read", view, true);
   request.source_path = path;
-  WorkerProcess worker(worker_, request, root_of(view).get(), WorkerPipe::output);
+  WorkerProcess worker = start_worker(worker_, request, view, WorkerPipe::output);
   std::string content;
   std::string buffer(copy_bytes, '\0');
   while (const std::size_t got = worker.read(buffer.data(), buffer.size())) content.append(buffer.data(), got);

@@ -21,8 +21,9 @@ namespace mydocker::storage {
 
 /// Where to look.
 struct ContainerView {
-  /// Of a container that runs; empty for others.
+  /// Of a container that runs, and the root directory of its first process; empty for others.
   UniqueFd mount_namespace;
+  UniqueFd root;
   /// Of others: their layers, with the real upper directory, and what is mounted upon them, parents first.
   OverlayMount stack;
   std::vector<ViewMount> mounts;
@@ -38,7 +39,7 @@ struct ContainerPath {
 /// A file or directory on its way out.
 class PackedFiles {
  public:
-  PackedFiles(const WorkerOptions& options, const WorkerRequest& request, int root);
+  PackedFiles(const WorkerOptions& options, const WorkerRequest& request, const ContainerView& view);
 
   const FileStat& stat() const noexcept { return stat_; }
   /// The tar, to its end, into `out` (a pipe, socket or file).

@@ -46,7 +46,8 @@ class SigpipeBlock {
 
 }  // namespace
 
-WorkerProcess::WorkerProcess(const WorkerOptions& options, const WorkerRequest& request, int root, WorkerPipe pipe)
+WorkerProcess::WorkerProcess(const WorkerOptions& options, const WorkerRequest& request, int root, WorkerPipe pipe,
+                             int container_root)
     : patience_(options.patience), job_(request.job) {
   failpoint("worker.spawn");
   auto [own_socket, its_socket] = make_socket_pair(SOCK_SEQPACKET);
@@ -55,6 +56,7 @@ WorkerProcess::WorkerProcess(const WorkerOptions& options, const WorkerRequest& 
   spawn.arguments = {"mydocker-worker", request.job};
   spawn.environment = options.environment;
   spawn.fds = {{its_socket.get(), worker_socket}, {root, worker_root}};
+  if (container_root >= 0) spawn.fds.emplace_back(container_root, worker_container_root);
   Pipe ends;
   int its_end = no_pipe;
   if (pipe != WorkerPipe::none) {

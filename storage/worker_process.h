@@ -26,8 +26,10 @@ enum class WorkerPipe { none, input, output };
 /// One running worker with its pipe. One thread at a time; the destructor kills what still runs.
 class WorkerProcess {
  public:
-  /// Spawns it with `root` as its directory (worker_protocol.h) and sends the request. Throws Error{internal}.
-  WorkerProcess(const WorkerOptions& options, const WorkerRequest& request, int root, WorkerPipe pipe);
+  /// Spawns it with `root` as its directory (worker_protocol.h), or as the mount namespace whose root `container_root`
+  /// is, and sends the request. Throws Error{internal}.
+  WorkerProcess(const WorkerOptions& options, const WorkerRequest& request, int root, WorkerPipe pipe,
+                int container_root = -1);
 
   /// Feeds its input; blocks while the pipe is full. Throws what the worker answered when it gave up.
   void write(std::string_view bytes);

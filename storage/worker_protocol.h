@@ -19,10 +19,12 @@
 ///   descriptor 3   the socket
 ///   descriptor 4   the directory that becomes its root (but for "export", whose root is the mounted stack), or the
 ///                  mount namespace of a running container
+///   descriptor 5   with such a namespace: the root directory of the container's first process
 namespace mydocker::storage {
 
 inline constexpr int worker_socket = 3;
 inline constexpr int worker_root = 4;
+inline constexpr int worker_container_root = 5;
 
 /// Something of the host that a container sees at `target`: a bind mount or a volume.
 struct ViewMount {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -181,6 +182,19 @@ void pivot_to(int root, int helper_mount) {
   if (::mount(nullptr, ".", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) throw sys_error("make the old root a slave");
   if (::umount2(".", MNT_DETACH) != 0) throw sys_error("umount of the old root");
   if (::chdir("/") != 0) throw sys_error("chdir /");
+}
+
+void enter_mount_namespace(int target, int flags, int root) {
+  struct stat own{};
+  struct stat whole{};
+  const UniqueFd ours = open_file("/proc/self/ns/mnt", O_RDONLY);
+  if (::stat("/", &own) != 0) throw sys_error("stat /");
+  // Entering the namespace that we are in leads to its root, out of a chroot. Who may not do that made no chroot,
+  // either.
+  const bool looked = ::setns(ours.get(), CLONE_NEWNS) == 0 && ::stat("/", &whole) == 0;
+  const bool in_chroot = looked && (own.st_dev != whole.st_dev || own.st_ino != whole.st_ino);
+  if (::setns(target, flags) != 0) throw sys_error("enter the container's namespaces");
+  if (in_chroot && (::fchdir(root) != 0 || ::chroot(".") != 0)) throw sys_error("enter the container's root");
 }
 
 }  // namespace mydocker

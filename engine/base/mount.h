@@ -53,5 +53,9 @@ void attach_mount(int mount, int target);
 /// Makes `root` (the root of a mount) the root directory of the calling process and detaches the old one.
 /// `helper_mount`: a mount below the old root that propagation may have copied elsewhere; it is unmounted everywhere.
 void pivot_to(int root, int helper_mount = -1);
+/// setns(2) into a mount namespace: `target` is a file of it, or a pidfd with `flags` for more kinds at once. Its root
+/// becomes ours. Where this process lives in a chroot, namespaces made from there have the machine's root for theirs:
+/// then it is `root`, the root directory of a process in it. Throws Error{internal} with the kernel's errno.
+void enter_mount_namespace(int target, int flags, int root);
 
 }  // namespace mydocker

@@ -146,9 +146,11 @@ UniqueFd mount_stack(const OverlayMount& stack) {
   return root;
 }
 
-UniqueFd join_container(int mount_namespace) {
-  if (::setns(mount_namespace, CLONE_NEWNS) != 0) {
-    throw Error(ErrorKind::unavailable, "the container's file system is gone", errno);
+UniqueFd join_container(int mount_namespace, int root) {
+  try {
+    enter_mount_namespace(mount_namespace, CLONE_NEWNS, root);
+  } catch (const Error& error) {
+    throw Error(ErrorKind::unavailable, "the container's file system is gone", error.errno_value());
   }
   return open_file("/", O_PATH | O_DIRECTORY);
 }

@@ -25,8 +25,8 @@ void isolate();
 UniqueFd mount_stack(const OverlayMount& stack);
 
 /// Enters the mount namespace of a running container: its root becomes ours, the host is out of reach. After isolate().
-/// Returns the root. Throws Error{unavailable} when it cannot be entered.
-UniqueFd join_container(int mount_namespace);
+/// Returns the root. `root`: see enter_mount_namespace. Throws Error{unavailable} when it cannot be entered.
+UniqueFd join_container(int mount_namespace, int root);
 
 /// Mounts the view of a container that does not run: its stack, then `mounts` in order, each below the root as the
 /// container would find it (missing mount points are made). Mounts that are written to show the read-only flags that

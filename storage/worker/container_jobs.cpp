@@ -26,8 +26,9 @@ UniqueFd enter_view(const WorkerRequest& request) {
   isolate();
   failpoint("worker.isolated");
   if (request.stack.lower.empty()) {
-    UniqueFd root = join_container(worker_root);
+    UniqueFd root = join_container(worker_root, worker_container_root);
     ::close(worker_root);
+    ::close(worker_container_root);
     return root;
   }
   ::close(worker_root);

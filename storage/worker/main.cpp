@@ -185,7 +185,7 @@ int serve() {
 int main() {
   ::umask(0);
   ::signal(SIGPIPE, SIG_IGN);
-  ::syscall(SYS_close_range, mydocker::storage::worker_root + 1, ~0U, 0);
+  ::syscall(SYS_close_range, mydocker::storage::worker_container_root + 1, ~0U, 0);
   try {
     return mydocker::storage::serve();
   } catch (const std::exception&) {

@@ -243,5 +243,15 @@ TEST_F(ExecTest, APausedContainerRefusesAtCreateAndAtStart) {
   EXPECT_EQ(client().post(start, json::object{{"Detach", true}}).status, 200);
 }
 
+TEST_F(ExecTest, AProgramThatChangedItsRootChangesNobodyElses) {
+  const std::string id = run({.command = {"sh", "-c",
+                                          "mkdir /jail && cp /payload /jail/ && echo whole > /mark && "
+                                          "exec chroot /jail /payload pause"}});
+  wait_ready(id);
+  EXPECT_EQ(exec(id, {"cat", "/mark"}).out, "whole\n");
+  const Response archive = client().get("/containers/" + id + "/archive?path=/mark");
+  EXPECT_EQ(archive.status, 200) << archive.body;
+}
+
 }  // namespace
 }  // namespace mydocker::test

@@ -117,6 +117,7 @@ TEST_F(RuntimeMountTest, AnUnknownOptionOfABindIsRefused) {
 }
 
 TEST_F(RuntimeMountTest, AnIdMappedBindShowsOtherOwners) {
+  REQUIRE_USER_NAMESPACES();
   ASSERT_EQ(::chown((host() + "/file").c_str(), 1000, 1000), 0);
   json::value config = with_mount("stat -c '%u %g' /mnt/file /mnt/below/deep 2>/dev/null; touch /mnt/made", "bind",
                                   host(), {"rbind", "idmap"});

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -64,13 +65,16 @@ TEST_F(RuntimeTest, OomScoreAdjIsWritten) {
   EXPECT_EQ(run(config).out, "321\n");
 }
 
+/// Of this process, which the containers inherit: the tests may run under nice(1).
+std::string own_nice() { return std::to_string(::getpriority(PRIO_PROCESS, 0)); }
+
 TEST_F(RuntimeTest, TheSchedulerIsSet) {
   json::value config = make_config_for({"/payload", "scheduler"});
   edit(config, "process")["scheduler"] = json::object{{"policy", "SCHED_BATCH"}, {"nice", 5}};
   EXPECT_EQ(run(config).out, "policy 3 nice 5 priority 0 reset 0 affinity all io 0\n");
   edit(config, "process")["scheduler"] =
       json::object{{"policy", "SCHED_IDLE"}, {"flags", json::array{"SCHED_FLAG_RESET_ON_FORK"}}};
-  EXPECT_EQ(run(config).out, "policy 5 nice 0 priority 0 reset 1 affinity all io 0\n");
+  EXPECT_EQ(run(config).out, concat("policy 5 nice ", own_nice(), " priority 0 reset 1 affinity all io 0\n"));
   edit(config, "process")["scheduler"] = json::object{{"policy", "SCHED_NEVER"}};
   expect_refused(run(config), "process.scheduler");
   edit(config, "process")["scheduler"] = json::object{{"policy", "SCHED_OTHER"}, {"nice", 20}};
@@ -85,9 +89,9 @@ TEST_F(RuntimeTest, TheSchedulerIsSet) {
 TEST_F(RuntimeTest, TheIoPriorityIsSet) {
   json::value config = make_config_for({"/payload", "scheduler"});
   edit(config, "process")["ioPriority"] = json::object{{"class", "IOPRIO_CLASS_BE"}, {"priority", 6}};
-  EXPECT_EQ(run(config).out, "policy 0 nice 0 priority 0 reset 0 affinity all io 16390\n");
+  EXPECT_EQ(run(config).out, concat("policy 0 nice ", own_nice(), " priority 0 reset 0 affinity all io 16390\n"));
   edit(config, "process")["ioPriority"] = json::object{{"class", "IOPRIO_CLASS_IDLE"}, {"priority", 0}};
-  EXPECT_EQ(run(config).out, "policy 0 nice 0 priority 0 reset 0 affinity all io 24576\n");
+  EXPECT_EQ(run(config).out, concat("policy 0 nice ", own_nice(), " priority 0 reset 0 affinity all io 24576\n"));
   edit(config, "process")["ioPriority"] = json::object{{"class", "IOPRIO_CLASS_BE"}, {"priority", 8}};
   expect_refused(run(config), "process.ioPriority.priority");
   edit(config, "process")["ioPriority"] = json::object{{"class", "IOPRIO_CLASS_X"}, {"priority", 1}};
@@ -106,7 +110,7 @@ TEST_F(RuntimeTest, ExecCpuAffinityIsOfTheExecOnly) {
   const std::string process = write_file(
       "process.json",
       R"({"args": ["/payload", "scheduler"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0"}})");
-  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out, "policy 0 nice 0 priority 0 reset 0 affinity 0 io 0\n");
+  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out, concat("policy 0 nice ", own_nice(), " priority 0 reset 0 affinity 0 io 0\n"));
   const std::string bad =
       write_file("bad.json",
                  R"({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0-"}})");

@@ -110,7 +110,8 @@ TEST_F(RuntimeTest, ExecCpuAffinityIsOfTheExecOnly) {
   const std::string process = write_file(
       "process.json",
       R"({"args": ["/payload", "scheduler"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0"}})");
-  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out, concat("policy 0 nice ", own_nice(), " priority 0 reset 0 affinity 0 io 0\n"));
+  EXPECT_EQ(runtime({"exec", "--process", process, "one"}).out,
+            concat("policy 0 nice ", own_nice(), " priority 0 reset 0 affinity 0 io 0\n"));
   const std::string bad =
       write_file("bad.json",
                  R"({"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "execCPUAffinity": {"final": "0-"}})");

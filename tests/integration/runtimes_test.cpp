@@ -97,7 +97,8 @@ TEST_F(RuntimesTest, AnOomKillIsTold) {
 }
 
 TEST_F(RuntimesTest, TheySurviveTheEnginesDeath) {
-  REQUIRE_USER_NAMESPACES();  // of a chroot, too: there `crun exec` enters the machine's root instead of the container's
+  REQUIRE_USER_NAMESPACES();  // of a chroot, too: there `crun exec` enters the machine's root instead of the
+                              // container's
   for (const char* runtime : others) {
     const std::string id =
         run({.command = {"sh", "-c", "echo before; while [ ! -e /go ]; do sleep 0.1; done; echo after"},

@@ -3,6 +3,8 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "engine/base/sys.h"
 #include "runtime/capabilities.h"
@@ -44,6 +46,23 @@ runtime::Process make_foreign_process(int root, const runtime::Process& process,
   return out;
 }
 
+namespace {
+
+/// In libseccomp, with which those programs compile, a rule without conditions is the only one of its call: what is
+/// allowed with some arguments must not stand among the refused. The rest of such a call falls to the default action.
+void keep_conditional_rules(runtime::Seccomp& seccomp) {
+  std::set<std::string> conditional;
+  for (const runtime::SeccompRule& rule : seccomp.syscalls) {
+    if (!rule.args.empty()) conditional.insert(rule.names.begin(), rule.names.end());
+  }
+  for (runtime::SeccompRule& rule : seccomp.syscalls) {
+    if (rule.args.empty())
+      std::erase_if(rule.names, [&](const std::string& name) { return conditional.contains(name); });
+  }
+}
+
+}  // namespace
+
 runtime::Spec make_foreign_spec(const runtime::TaskOptions& options, int root, const std::string& rootfs) {
   runtime::Spec spec = options.spec;
   spec.version = std::string(runtime::bundle_version);
@@ -52,6 +71,7 @@ runtime::Spec make_foreign_spec(const runtime::TaskOptions& options, int root, c
                                       options.requested_rlimits);
   if (options.default_seccomp) {
     spec.linux.seccomp = runtime::make_default_seccomp(runtime::parse_capabilities(spec.process.capabilities).bounding);
+    keep_conditional_rules(*spec.linux.seccomp);
   }
   if (spec.linux.resources) {
     spec.linux.resources->devices = runtime::with_default_devices(spec.linux.resources->devices);

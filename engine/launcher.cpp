@@ -133,9 +133,9 @@ void reap_failed(const UniqueFd& pidfd) {
   retry_on_eintr([&] { return ::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED); });
 }
 
-bool has_ended(pid_t pid) {
+bool has_ended(pid_t pid, int patience_ms) {
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  return !pidfd || wait_readable(pidfd.get(), 0);
+  return !pidfd || wait_readable(pidfd.get(), patience_ms);
 }
 
 template <typename Step>
@@ -214,8 +214,11 @@ Prepared Launcher::prepare(const LaunchInput& input, Trace& trace) {
       attach_network(input, prepared, created);
     } catch (const Error&) {
       // A network namespace goes with an init stage that failed, a moment before its pidfd tells: then that failure is
-      // the one to tell.
-      if (!created.netns || has_ended(created.pid)) prepared.shim->start();
+      // the one to tell. One that lives is not started without its network.
+      const NetworkKind kind = prepared.plan.network_kind;
+      const bool lost = !created.netns && (kind == NetworkKind::none || kind == NetworkKind::attach);
+      constexpr int end_patience_ms = 10'000;
+      if (has_ended(created.pid, lost ? end_patience_ms : 0)) prepared.shim->start();
       throw;
     }
     if (prepared.plan.network_kind == NetworkKind::attach) write_hosts(input, prepared.plan, prepared.endpoints);

@@ -306,7 +306,13 @@ TEST_F(RuntimeDocumentTest, TheLimitsStandInTheKernelsFiles) {
   json::value config = make_config("echo ready; exec sleep 1000");
   object& resources = edit(config, "linux", "resources");
   resources = make_resources();
-  for (const char* member : {"rdma", "unified", "network", "hugepageLimits", "blockIO"}) resources.erase(member);
+  for (const char* member : {"rdma", "unified", "network", "blockIO"}) resources.erase(member);
+  const std::string huge = "/sys/fs/cgroup/unified" + cgroup_parent() + "/one/hugetlb.2MB.max";
+  const bool has_huge_pages =
+      path_exists("/sys/fs/cgroup/unified/cgroup.controllers") &&
+      read_file("/sys/fs/cgroup/unified/cgroup.controllers").find("hugetlb") != std::string::npos &&
+      path_exists("/sys/kernel/mm/hugepages/hugepages-2048kB");
+  if (!has_huge_pages) resources.erase("hugepageLimits");
   start(config);
   const auto limit = [&](const char* controller, const char* file) {
     std::string text = read_file(concat("/sys/fs/cgroup/", controller, cgroup_parent(), "/one/", file));
@@ -324,6 +330,7 @@ TEST_F(RuntimeDocumentTest, TheLimitsStandInTheKernelsFiles) {
   EXPECT_EQ(limit("cpuset", "cpuset.cpus"), "0");
   EXPECT_EQ(limit("cpuset", "cpuset.mems"), "0");
   EXPECT_EQ(limit("pids", "pids.max"), "32771");
+  if (has_huge_pages) EXPECT_EQ(read_file(huge), "8388608\n");  // whole pages
   delete_forced();
   resources["cpu"] = object{{"idle", 1}};
   start(config);

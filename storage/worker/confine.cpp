@@ -128,7 +128,8 @@ UniqueFd detach_directory(int directory, RootAccess access) {
   UniqueFd mount = clone_mount(directory, "", false);
   std::uint64_t attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   if (access == RootAccess::read_only) attributes |= MOUNT_ATTR_RDONLY;
-  set_mount_attributes(mount.get(), attributes, 0, 0, false);
+  // The clone of a shared mount is shared as well, and pivot_root(2) takes no such root.
+  set_mount_attributes(mount.get(), attributes, 0, MS_PRIVATE, false);
   return mount;
 }
 

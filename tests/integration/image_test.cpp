@@ -1,7 +1,9 @@
 // Images that arrive as archives, and leave again unchanged.
 
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/base/digest.h"
 #include "engine/base/sys.h"
@@ -245,6 +247,41 @@ TEST_F(ImageTest, RemovingTheLastImageGivesTheDiskBack) {
   EXPECT_NE(count(), layers);
   EXPECT_EQ(client().remove("/images/temp:1").status, 200);
   EXPECT_TRUE(eventually([&] { return count() == layers; }));
+}
+
+/// Where systemd runs every mount is shared; in the namespace of the other cases none is.
+class SharedMountsTest : public DaemonTest {
+ protected:
+  void SetUp() override {
+    REQUIRE_ROOT();
+    REQUIRE_NAMESPACES();
+    enter_private_namespaces();
+    ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_SHARED, nullptr), 0);
+    shared_ = true;
+    DaemonTest::SetUp();
+  }
+  void TearDown() override {
+    DaemonTest::TearDown();
+    if (shared_) ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
+  }
+
+ private:
+  bool shared_ = false;
+};
+
+TEST_F(SharedMountsTest, ImagesAreUnpackedAndContainersReadAndPacked) {
+  EXPECT_EQ(mydocker({"run", "--name", "changed", "payload", "sh", "-c", "echo x > /new"}).code, 0);
+  EXPECT_NE(mydocker({"diff", "changed"}).out.find("A /new\n"), std::string::npos);
+  const std::string file = scratch("export.tar");
+  EXPECT_EQ(mydocker({"export", "-o", file, "changed"}).code, 0);
+  EXPECT_EQ(mydocker({"import", file, "imported:1"}).code, 0);
+  EXPECT_EQ(mydocker({"run", "--rm", "imported:1", "cat", "/new"}).out, "x\n");
+  EXPECT_EQ(mydocker({"cp", "changed:/new", scratch("copied")}).code, 0);
+  EXPECT_EQ(read_file(scratch("copied")), "x\n");
+  EXPECT_EQ(mydocker({"commit", "changed", "committed:1"}).code, 0);
+  EXPECT_EQ(mydocker({"run", "--rm", "committed:1", "cat", "/new"}).out, "x\n");
+  EXPECT_EQ(mydocker({"rm", "changed"}).code, 0);
+  EXPECT_EQ(mydocker({"rmi", "imported:1", "committed:1"}).code, 0);
 }
 
 }  // namespace

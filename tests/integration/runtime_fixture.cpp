@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "engine/base/sys.h"
+#include "tests/support/patience.h"
 
 namespace mydocker::test {
 namespace {
@@ -172,7 +173,7 @@ std::string RuntimeTest::wait_for_leftovers() const {
 }
 
 bool RuntimeTest::eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + patient(std::chrono::seconds(20));
   while (!condition()) {
     if (std::chrono::steady_clock::now() >= deadline) return false;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));

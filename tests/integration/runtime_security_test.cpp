@@ -15,6 +15,7 @@
 #include "engine/base/sys.h"
 #include "runtime/seccomp.h"
 #include "tests/integration/runtime_fixture.h"
+#include "tests/support/patience.h"
 #include "tests/support/temp_tree.h"
 
 /// SECURITY section 4, E1 to E3 and H1, against mydocker-runtime; E4 to E8 are in runtime_escape_test.cpp, the others
@@ -81,7 +82,8 @@ constexpr Race races[] = {
 
 class RuntimeRaceTest : public RuntimeTest, public ::testing::WithParamInterface<Race> {
  protected:
-  void run_races(int rounds, const std::vector<Race>& aims) {
+  void run_races(int all_rounds, const std::vector<Race>& aims) {
+    const int rounds = patient_rounds(all_rounds);
     const TempTree canary{{"inner/file", "canary\n"}, {"inner/deep/", ""}};
     make_dirs(rootfs() + "/vol/dir/inner");
     ASSERT_EQ(::symlink(canary.path().c_str(), (rootfs() + "/vol/link").c_str()), 0);
@@ -189,7 +191,7 @@ TEST_F(RuntimeTest, AHeldRuntimeProgramCannotBeWrittenTo) {
 TEST_F(RuntimeTest, AnEnteringProcessCannotBeLookedInto) {
   start(make_config_for({"/payload", "snoop"}));
   ASSERT_TRUE(eventually([&] { return output() == "ready\n"; }));
-  for (int i = 0; i < 250; ++i) EXPECT_EQ(exec("true").code, 0);
+  for (int i = 0; i < patient_rounds(250); ++i) EXPECT_EQ(exec("true").code, 0);
   write_file("bundle/rootfs/stop", "");
   ASSERT_TRUE(eventually([&] { return output().find("end ") != std::string::npos; }));
   EXPECT_EQ(output(), "ready\nend 1\n");  // it has looked, and seen nothing
@@ -199,7 +201,7 @@ TEST_F(RuntimeTest, AnEnteringProcessCannotBeLookedInto) {
 TEST_F(RuntimeTest, AnEnteringProcessCannotBeTraced) {
   start(make_config_for({"/payload", "tracer"}));
   ASSERT_TRUE(eventually([&] { return output() == "ready\n"; }));
-  for (int i = 0; i < 250; ++i) EXPECT_EQ(exec("true").code, 0);
+  for (int i = 0; i < patient_rounds(250); ++i) EXPECT_EQ(exec("true").code, 0);
   write_file("bundle/rootfs/stop", "");
   ASSERT_TRUE(eventually([&] { return output().find("end ") != std::string::npos; }));
   EXPECT_EQ(output(), "ready\nend 1\n");

@@ -12,4 +12,9 @@ inline std::chrono::milliseconds patient(std::chrono::milliseconds limit) {
   return guest != nullptr && std::string_view(guest) == "1" ? limit * 20 : limit;
 }
 
+/// How often a case repeats what has to hold each time: a twentieth as often in the guest.
+inline int patient_rounds(int rounds) {
+  return rounds / static_cast<int>(patient(std::chrono::milliseconds(1)).count());
+}
+
 }  // namespace mydocker::test

@@ -418,6 +418,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   shim.log = plan_log(record, directory);
   shim.exit_file = directory + "/exit";
   shim.shims_cgroup = input.shims_cgroup;
+  shim.filter_directory = input.options->exec_root + "/filters";
   shim.foreign_runtime = plan_foreign_runtime(record.host_config, *input.options);
   shim.health = plan_health(record, *input.options);
 }

@@ -1,19 +1,17 @@
 #include "runtime/cgroup.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <memory>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/sys.h"
+#include "runtime/cgroup_tree.h"
 #include "runtime/systemd.h"
 
 namespace mydocker::runtime {
@@ -23,55 +21,15 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds freeze_timeout{10};
 /// For what v1 tells nobody: how soon to look again.
 constexpr int look_again_ms = 1;
-constexpr mode_t directory_mode = 0755;
 
 // Files of both versions (kernel admin-guide/cgroup-v1, cgroup-v2).
 const std::string procs_file = "cgroup.procs";
 const std::string tasks_file = "tasks";
 const std::string controllers_file = "cgroup.controllers";
-const std::string subtree_file = "cgroup.subtree_control";
 const std::string events_file = "cgroup.events";
 const std::string kill_file = "cgroup.kill";
 const std::string v2_freeze_file = "cgroup.freeze";
 const std::string v1_freezer_file = "freezer.state";
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const noexcept { ::closedir(directory); }
-};
-using DirectoryHandle = std::unique_ptr<DIR, CloseDirectory>;
-
-DirectoryHandle list_directory(int dir) {
-  UniqueFd own = open_at(dir, ".", O_RDONLY | O_DIRECTORY);
-  DirectoryHandle handle(::fdopendir(own.get()));
-  if (!handle) throw sys_error("list a cgroup directory");
-  (void)own.release();
-  return handle;
-}
-
-std::vector<std::string> split(std::string_view text, char separator) {
-  std::vector<std::string> out;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find(separator), text.size());
-    if (end > 0) out.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return out;
-}
-
-std::string trim(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
-
-std::vector<std::string> subdirectories(int dir) {
-  std::vector<std::string> names;
-  const DirectoryHandle handle = list_directory(dir);
-  while (const dirent* entry = ::readdir(handle.get())) {
-    const std::string_view name = entry->d_name;
-    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
-  }
-  return names;
-}
 
 /// "key value" lines, as of cgroup.events.
 std::optional<std::string> find_value(const std::string& text, std::string_view key) {
@@ -93,55 +51,6 @@ std::string check_path(const std::string& path) {
   return out;
 }
 
-/// cpuset starts empty on v1, and an empty set takes no process: copy what the parent has.
-void inherit_cpuset(int parent, int child) {
-  for (const char* name : {"cpuset.cpus", "cpuset.mems"}) {
-    const auto own = find_file_at(child, name);
-    if (own && trim(*own).empty()) write_kernel_file_at(child, name, trim(read_file_at(parent, name)));
-  }
-}
-
-/// Children of the new directory then inherit its cpuset without writes of ours.
-void prepare_cpuset_parent(int parent, int child) {
-  inherit_cpuset(parent, child);
-  const auto clones = find_file_at(child, "cgroup.clone_children");
-  if (clones && trim(*clones) == "0") write_kernel_file_at(child, "cgroup.clone_children", "1");
-}
-
-/// Hands every controller of `dir` on to its children. A refusal shows later, when the limit's file is missing.
-void enable_controllers(int dir) {
-  const auto available = find_file_at(dir, controllers_file);
-  const auto enabled = find_file_at(dir, subtree_file);
-  if (!available || !enabled) return;
-  const std::vector<std::string> have = split(trim(*enabled), ' ');
-  for (const std::string& name : split(trim(*available), ' ')) {
-    if (std::find(have.begin(), have.end(), name) != have.end()) continue;
-    try {
-      write_kernel_file_at(dir, subtree_file, "+" + name);
-    } catch (const Error&) {  // one that cannot be delegated must not cost us the others
-    }
-  }
-}
-
-UniqueFd make_in_hierarchy(int top, const CgroupHierarchy& hierarchy, const std::vector<std::string>& parts) {
-  UniqueFd current = open_at(top, ".", O_RDONLY | O_DIRECTORY);
-  const bool cpuset = !hierarchy.v2 && hierarchy.has("cpuset");
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const bool made = ::mkdirat(current.get(), parts[i].c_str(), directory_mode) == 0;
-    if (!made && errno != EEXIST) throw sys_error("mkdir cgroup ", hierarchy.directory, "/", parts[i]);
-    if (made && hierarchy.v2) enable_controllers(current.get());
-    UniqueFd next = open_beneath(current.get(), parts[i], O_RDONLY | O_DIRECTORY);
-    if (cpuset && made) {
-      if (i + 1 < parts.size())
-        prepare_cpuset_parent(current.get(), next.get());
-      else
-        inherit_cpuset(current.get(), next.get());
-    }
-    current = std::move(next);
-  }
-  return current;
-}
-
 void collect_processes(int dir, std::vector<pid_t>& out) {
   const auto text = find_file_at(dir, procs_file);
   if (!text) return;  // removed meanwhile
@@ -150,17 +59,6 @@ void collect_processes(int dir, std::vector<pid_t>& out) {
     const UniqueFd below = find_at(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (below) collect_processes(below.get(), out);
   }
-}
-
-/// false: busy.
-bool remove_below(int parent, const std::string& name) {
-  if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
-  if (errno != EBUSY && errno != ENOTEMPTY) throw sys_error("rmdir cgroup ", name);
-  const UniqueFd dir = find_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!dir) return true;
-  bool all = true;
-  for (const std::string& child : subdirectories(dir.get())) all = remove_below(dir.get(), child) && all;
-  return all && (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT);
 }
 
 int remaining_ms(Clock::time_point deadline) {
@@ -235,7 +133,8 @@ Cgroup Cgroup::create(const std::string& path, const std::string& root) {
       failpoint("cgroup.create");
       const CgroupHierarchy& hierarchy = cgroup.layout_.hierarchies[i];
       const UniqueFd top = open_file(concat(root, "/", hierarchy.directory), O_RDONLY | O_DIRECTORY);
-      cgroup.directories_.push_back({i, make_in_hierarchy(top.get(), hierarchy, parts)});
+      const bool cpuset = !hierarchy.v2 && hierarchy.has("cpuset");
+      cgroup.directories_.push_back({i, make_cgroup_directories(top.get(), parts, hierarchy.v2, cpuset)});
     }
   } catch (...) {
     cgroup.remove_scope();
@@ -403,13 +302,12 @@ std::vector<pid_t> Cgroup::processes() const {
 bool Cgroup::empty() const { return processes().empty(); }
 
 bool Cgroup::remove_directories() {
+  const std::vector<std::string> parts = split(path_, '/');
   bool all = true;
   for (const Directory& directory : directories_) {
     const std::string& hierarchy = layout_.hierarchies[directory.hierarchy].directory;
-    const std::string whole = concat(layout_.root, "/", hierarchy, path_);
-    const std::size_t slash = whole.rfind('/');
-    const UniqueFd parent = find_at(AT_FDCWD, whole.substr(0, slash), O_RDONLY | O_DIRECTORY);
-    if (parent && !remove_below(parent.get(), whole.substr(slash + 1))) all = false;
+    const UniqueFd top = find_at(AT_FDCWD, concat(layout_.root, "/", hierarchy), O_RDONLY | O_DIRECTORY);
+    if (top && !remove_cgroup_directories(top.get(), parts)) all = false;
   }
   return all;
 }

@@ -55,8 +55,8 @@ class Cgroup {
  public:
   /// Makes the scope, kept up by a placeholder process until there is another one (see joined()), and what directories
   /// are missing; or, for a path, all directories (parents too, with controllers enabled on v2 and cpuset filled in on
-  /// v1); existing ones are taken as they are. A path is absolute within each hierarchy, without ".." parts. For
-  /// single-threaded callers.
+  /// v1; runtime/cgroup_tree.h); existing ones are taken as they are. A path is absolute within each hierarchy, without
+  /// ".." parts. For single-threaded callers.
   static Cgroup create(const std::string& path, const std::string& root = std::string(default_cgroup_root));
   /// The hierarchies in which it exists. Throws Error{not_found} when it exists in none.
   static Cgroup open(const std::string& path, const std::string& root = std::string(default_cgroup_root));
@@ -112,7 +112,8 @@ class Cgroup {
   /// How many processes the OOM killer took here so far.
   std::uint64_t oom_kill_count() const;
 
-  /// Removes the directories, descendants included, and the scope; waits for processes that are still exiting (at most
+  /// Removes the directories, descendants included, and the scope; also the parents that create() has made, for
+  /// whichever cgroup, when this was the last one below them. Waits for processes that are still exiting (at most
   /// `timeout_ms`): on cgroup.events where a v2 directory is there (a process leaves all hierarchies at once), else on
   /// pidfds and then, as a process leaves its v1 cgroups a little after its pidfd tells of its end, every millisecond.
   /// Absence is fine. Throws Error{internal} when it stays busy.
@@ -154,7 +155,10 @@ class Cgroup {
 };
 
 /// Tells when the OOM killer was at work in a cgroup: v1 an eventfd on memory.oom_control, v2 inotify on memory.events.
-/// For an event loop: wait until fd() is readable, call read(). Move-only, one thread.
+/// systemd removes a scope, and the counter, as soon as its last process has ended, often before anybody can read it:
+/// of a scope the kernel's log is read as well, whose record of the kill is older than the end of the victim. (The
+/// kernel writes at most ten of these in five seconds; where the log may not be read, the counter alone counts.)
+/// For an event loop: wait until fd() is readable, call read(). Move-only, one thread; reads block on the kernel only.
 class OomWatch {
  public:
   /// nullopt when the cgroup has no memory controller.
@@ -163,12 +167,21 @@ class OomWatch {
   int fd() const noexcept { return fd_.get(); }
   /// Empties fd(); true when processes were killed since the last call.
   bool read();
+  /// How many it has killed in the cgroup's life, as far as read() has seen.
+  std::uint64_t kills() const noexcept { return seen_; }
 
  private:
   OomWatch() = default;
   UniqueFd fd_;
-  UniqueFd counter_;  ///< memory.oom_control or memory.events
+  UniqueFd counter_;     ///< memory.oom_control or memory.events
+  UniqueFd kernel_log_;  ///< of a scope: from the watch's start on
+  std::string path_;     ///< of the cgroup, as the kernel writes it
+  std::uint64_t logged_ = 0;
   std::uint64_t seen_ = 0;
 };
+
+/// Whether a record of /dev/kmsg tells of the kill of a process in the cgroup `path` or below it. Records that a
+/// process has written are not believed. Pure.
+bool is_oom_record(std::string_view record, std::string_view path);
 
 }  // namespace mydocker::runtime

@@ -1,10 +1,13 @@
 #include "runtime/filter_cache.h"
 
 #include <dirent.h>
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -24,8 +27,45 @@ struct Header {
   std::uint32_t instructions;
 };
 
-/// Empty for a program without a place on a disk (a sealed copy): each run would be another one.
+/// Notes follow each other: three numbers, a name and a content, both padded to four bytes (man 5 elf).
+std::string find_build_id_note(std::string_view notes) {
+  const auto padded = [](std::size_t size) { return (size + 3) / 4 * 4; };
+  while (notes.size() >= sizeof(ElfW(Nhdr))) {
+    ElfW(Nhdr) note{};
+    std::memcpy(&note, notes.data(), sizeof note);
+    notes.remove_prefix(sizeof note);
+    if (notes.size() < padded(note.n_namesz) + note.n_descsz) return "";
+    const std::string_view name = notes.substr(0, note.n_namesz);
+    const std::string_view content = notes.substr(padded(note.n_namesz), note.n_descsz);
+    if (note.n_type == NT_GNU_BUILD_ID && name == std::string_view("GNU\0", 4)) return std::string(content);
+    notes.remove_prefix(std::min(padded(note.n_namesz) + padded(note.n_descsz), notes.size()));
+  }
+  return "";
+}
+
+/// The linker's identity of the running program, which a sealed copy of it has as well; "": it was linked without.
+std::string find_build_id() {
+  std::string out;
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* result) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& header = info->dlpi_phdr[i];
+          if (header.p_type != PT_NOTE) continue;
+          const std::string_view notes(reinterpret_cast<const char*>(info->dlpi_addr + header.p_vaddr),
+                                       header.p_filesz);
+          std::string id = find_build_id_note(notes);
+          if (!id.empty()) *static_cast<std::string*>(result) = std::move(id);
+        }
+        return 1;  // the program itself comes first, and is all that is wanted
+      },
+      &out);
+  return out;
+}
+
+/// Without an identity of the linker's: empty for a program without a place on a disk (a sealed copy), of which each
+/// run would be another one.
 std::string identify_program() {
+  if (const std::string id = find_build_id(); !id.empty()) return concat("build ", id, "\n");
   struct stat self{};
   if (::stat("/proc/self/exe", &self) != 0 || self.st_nlink == 0) return "";
   return concat(self.st_dev, ":", self.st_ino, ":", self.st_size, ":", self.st_mtim.tv_sec, ".", self.st_mtim.tv_nsec,

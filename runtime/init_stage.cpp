@@ -128,6 +128,7 @@ Prepared prepare(const InitStage& stage, SyncSocket& sync) {
   enter_working_directory(launch);
   launch.program = find_program(launch.process);
   apply_personality(spec.linux.personality);
+  apply_memory_policy(spec.linux.memory_policy);
   prepared.launch = std::move(launch);
   return prepared;
 }
@@ -201,6 +202,7 @@ void run_exec(const ExecOptions& options, SyncSocket& sync, bool born_in_v2) {
   enter_working_directory(launch);
   launch.program = find_program(launch.process);
   apply_personality(options.personality);
+  apply_memory_policy(options.memory_policy);
   execute(launch, sync);
 }
 

@@ -130,11 +130,12 @@ void prepare_filter(Launch& launch, const std::optional<Seccomp>& seccomp, bool 
   } else {
     launch.seccomp = seccomp;
   }
-  if (compiled && !use_default) {
+  if (!launch.seccomp) return;
+  if (compiled) {
     launch.filter = *compiled;
     return;
   }
-  if (launch.seccomp) launch.filter = as_launch_error([&] { return compile_seccomp(*launch.seccomp); });
+  launch.filter = as_launch_error([&] { return compile_seccomp(*launch.seccomp); });
 }
 
 void make_working_directory(int root, const Launch& launch) {

@@ -44,6 +44,15 @@ constexpr Word scheduler_flags[] = {{"SCHED_FLAG_RESET_ON_FORK", 0x01}, {"SCHED_
                                     {"SCHED_FLAG_DL_OVERRUN", 0x04},    {"SCHED_FLAG_KEEP_POLICY", 0x08},
                                     {"SCHED_FLAG_KEEP_PARAMS", 0x10},   {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
                                     {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}};
+constexpr Word memory_modes[] = {{"MPOL_DEFAULT", 0},
+                                 {"MPOL_PREFERRED", 1},
+                                 {"MPOL_BIND", 2},
+                                 {"MPOL_INTERLEAVE", 3},
+                                 {"MPOL_LOCAL", 4},
+                                 {"MPOL_PREFERRED_MANY", 5},
+                                 {"MPOL_WEIGHTED_INTERLEAVE", 6}};
+constexpr Word memory_flags[] = {
+    {"MPOL_F_STATIC_NODES", 1U << 15}, {"MPOL_F_RELATIVE_NODES", 1U << 14}, {"MPOL_F_NUMA_BALANCING", 1U << 13}};
 constexpr std::string_view unconfined = "unconfined";
 constexpr Word io_classes[] = {{"IOPRIO_CLASS_RT", 1}, {"IOPRIO_CLASS_BE", 2}, {"IOPRIO_CLASS_IDLE", 3}};
 
@@ -115,8 +124,8 @@ bool has_apparmor() {
   return find_file_at(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16).value_or("N").starts_with("Y");
 }
 
-/// "0-3,7" as a mask. Throws Error{invalid_argument}.
-cpu_set_t parse_cpu_list(const std::string& list) {
+/// "0-3,7", CPUs or memory nodes, as a mask. Throws Error{invalid_argument}.
+cpu_set_t parse_cpu_list(const std::string& list, std::string_view what = "CPU") {
   cpu_set_t set;
   CPU_ZERO(&set);
   const char* at = list.c_str();
@@ -131,7 +140,7 @@ cpu_set_t parse_cpu_list(const std::string& list) {
       good = end != at;
     }
     if (!good || last < first || last >= CPU_SETSIZE || (*end != ',' && *end != '\0')) {
-      throw Error(ErrorKind::invalid_argument, concat("bad CPU list \"", list, "\""));
+      throw Error(ErrorKind::invalid_argument, concat("bad ", what, " list \"", list, "\""));
     }
     for (unsigned long cpu = first; cpu <= last; ++cpu) CPU_SET(cpu, &set);
     at = *end == ',' ? end + 1 : end;
@@ -218,6 +227,28 @@ void validate_priorities(const Process& process) {
   if (process.exec_cpu_affinity) {
     parse_cpu_list(process.exec_cpu_affinity->initial);
     parse_cpu_list(process.exec_cpu_affinity->final_affinity);
+  }
+}
+
+void validate_memory_policy(const MemoryPolicy& policy) {
+  find_word(memory_modes, policy.mode, "linux.memoryPolicy.mode");
+  for (const std::string& flag : policy.flags) find_word(memory_flags, flag, "linux.memoryPolicy.flags");
+  parse_cpu_list(policy.nodes, "linux.memoryPolicy.nodes");
+}
+
+void apply_memory_policy(const std::optional<MemoryPolicy>& policy) {
+  if (!policy) return;
+  unsigned mode = find_word(memory_modes, policy->mode, "linux.memoryPolicy.mode");
+  for (const std::string& flag : policy->flags) mode |= find_word(memory_flags, flag, "linux.memoryPolicy.flags");
+  const cpu_set_t nodes = parse_cpu_list(policy->nodes, "linux.memoryPolicy.nodes");
+  // The kernel counts one less than it is told, and takes no mask at all for none.
+  const bool none = policy->nodes.empty();
+  if (::syscall(SYS_set_mempolicy, mode, none ? nullptr : &nodes, none ? 0UL : CPU_SETSIZE + 1UL) != 0) {
+    const int reason = errno;
+    throw Error(ErrorKind::invalid_argument,
+                concat("linux.memoryPolicy: the kernel refuses ", policy->mode, " of the nodes \"", policy->nodes,
+                       "\": ", errno_text(reason)),
+                reason);
   }
 }
 

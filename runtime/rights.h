@@ -29,6 +29,10 @@ void apply_labels(const Process& process);
 /// Throws Error{invalid_argument} naming the member for a scheduler, ioPriority or execCPUAffinity that cannot be
 /// meant.
 void validate_priorities(const Process& process);
+/// Throws Error{invalid_argument} naming the member for words that nobody knows.
+void validate_memory_policy(const MemoryPolicy& policy);
+/// Throws Error{invalid_argument} for what the kernel refuses: nodes that it has not, flags that do not go together.
+void apply_memory_policy(const std::optional<MemoryPolicy>& policy);
 void apply_personality(const std::optional<Personality>& personality);
 /// CPUs of the calling process ("0-3,7"; "" leaves them).
 void apply_cpu_affinity(const std::string& list);

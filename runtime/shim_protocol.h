@@ -57,6 +57,7 @@ struct ShimConfig {
   std::string user;                    ///< "name[:group]", resolved inside the rootfs; empty: spec.process.user
   std::vector<std::string> group_add;
   bool default_seccomp = false;                ///< the built-in profile instead of spec.linux.seccomp; for execs, too
+  std::string filter_directory;                ///< compiled filters are kept there (runtime/filter_cache.h); "": not
   std::vector<std::string> requested_rlimits;  ///< refused when they cannot be set; all others are clamped
   bool resolve_home = true;                    ///< HOME from the rootfs' passwd unless the environment names one
   bool open_stdin = false;
@@ -74,6 +75,7 @@ struct ShimConfig {
     return std::tuple(
         field("id", &ShimConfig::id), field("rootfs", &ShimConfig::rootfs), field("user", &ShimConfig::user),
         field("group_add", &ShimConfig::group_add), field("default_seccomp", &ShimConfig::default_seccomp),
+        field("filter_directory", &ShimConfig::filter_directory),
         field("requested_rlimits", &ShimConfig::requested_rlimits), field("resolve_home", &ShimConfig::resolve_home),
         field("open_stdin", &ShimConfig::open_stdin), field("stdin_once", &ShimConfig::stdin_once),
         field("tty", &ShimConfig::tty), field("console_height", &ShimConfig::console_height),

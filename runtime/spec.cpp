@@ -183,7 +183,7 @@ void validate_linux(const Spec& spec) {
     throw Error(ErrorKind::not_implemented, "linux.resources.rdma is not supported");
   }
   if (!part.mount_label.empty()) throw Error(ErrorKind::not_implemented, "linux.mountLabel is not supported");
-  if (part.memory_policy) throw Error(ErrorKind::not_implemented, "linux.memoryPolicy is not supported");
+  if (part.memory_policy) validate_memory_policy(*part.memory_policy);
   if (!part.net_devices.empty()) throw Error(ErrorKind::not_implemented, "linux.netDevices is not supported");
   if (part.personality) {
     require(is_one_of(part.personality->domain, {"LINUX", "LINUX32"}), "linux.personality.domain", "is unknown");

@@ -186,6 +186,18 @@ struct Personality {
   }
 };
 
+/// Where the process's memory comes from on a machine with several nodes (man 2 set_mempolicy).
+struct MemoryPolicy {
+  std::string mode;   ///< "MPOL_INTERLEAVE"
+  std::string nodes;  ///< "0-3,7"
+  std::vector<std::string> flags;
+
+  static constexpr auto json_fields() {
+    return std::tuple(field("mode", &MemoryPolicy::mode), field_omit_empty("nodes", &MemoryPolicy::nodes),
+                      field_omit_empty("flags", &MemoryPolicy::flags));
+  }
+};
+
 /// Of a new time namespace: added to the host's clock.
 struct TimeOffset {
   std::int64_t secs = 0;
@@ -211,7 +223,7 @@ struct Linux {
   std::vector<std::string> readonly_paths;
   std::string mount_label;
   std::optional<IntelRdt> intel_rdt;
-  std::optional<json::object> memory_policy;  ///< refused (OCI 1.3)
+  std::optional<MemoryPolicy> memory_policy;
   std::optional<Personality> personality;
   std::map<std::string, TimeOffset> time_offsets;  ///< "monotonic", "boottime"
 

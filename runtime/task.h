@@ -39,7 +39,7 @@ struct TaskOptions {
   std::vector<std::string> group_add;   ///< names or numbers, added to the supplementary groups
   bool resolve_home = false;            ///< sets HOME from the rootfs's passwd unless `env` has it
   bool default_seccomp = false;         ///< the built-in profile for the bounding set, instead of spec.linux.seccomp
-  std::optional<FilterProgram> filter;  ///< of spec.linux.seccomp, compiled already (load_or_compile)
+  std::optional<FilterProgram> filter;  ///< of the profile that is to be in force, compiled already (load_or_compile)
   /// Types ("RLIMIT_NOFILE") that were asked for: refused when they cannot be set. All others are clamped.
   std::vector<std::string> requested_rlimits;
   Stdio stdio;
@@ -54,10 +54,11 @@ struct ExecOptions {
   int init_pidfd = -1;  ///< borrowed: the container's PID 1
   pid_t init_pid = -1;
   Process process;
-  std::optional<Personality> personality;  ///< the container's
+  std::optional<Personality> personality;     ///< the container's
+  std::optional<MemoryPolicy> memory_policy;  ///< the container's
   std::optional<Seccomp> seccomp;
   bool default_seccomp = false;
-  std::optional<FilterProgram> filter;  ///< of `seccomp`, compiled already
+  std::optional<FilterProgram> filter;  ///< of the profile that is to be in force, compiled already
   State state;                          ///< the container's, for the seccomp agent
   /// "cgroup.procs" and "tasks" files of groups below the container's, entered after it.
   std::vector<std::string> cgroup_files;

@@ -119,6 +119,7 @@ int exec(const GlobalOptions& options, const Words& words) {
   exec_options.init_pid = container.record().pid;
   exec_options.process = make_process(spec, arguments);
   exec_options.personality = spec.linux.personality;
+  exec_options.memory_policy = spec.linux.memory_policy;
   exec_options.seccomp = spec.linux.seccomp;
   if (cgroup) exec_options.cgroup = &*cgroup;
   exec_options.resolve_home = true;

@@ -236,7 +236,9 @@ int events(const GlobalOptions& options, const Words& words) {
     pollfd waiting[2] = {{process.get(), POLLIN, 0}, {oom ? oom->fd() : -1, POLLIN, 0}};
     const int ready = ::poll(waiting, 2, interval_ms);
     if (ready < 0 && errno != EINTR) throw sys_error("poll");
-    if (oom && waiting[1].revents != 0 && oom->read()) print_event(id, "oom", nullptr);
+    // The end may be seen before the kernel's notice.
+    const bool look = waiting[1].revents != 0 || waiting[0].revents != 0;
+    if (oom && look && oom->read()) print_event(id, "oom", nullptr);
     if (waiting[0].revents != 0) return 0;
     if (ready == 0) print_event(id, "stats", describe_stats(cgroup.stats()));
   }
@@ -265,6 +267,10 @@ int features(const GlobalOptions&, const Words&) {
   linux_part["apparmor"] = json::object{{"enabled", true}};
   linux_part["selinux"] = json::object{{"enabled", true}};
   linux_part["intelRdt"] = json::object{{"enabled", false}};
+  linux_part["memoryPolicy"] =
+      json::object{{"modes", names({"MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE",
+                                    "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"})},
+                   {"flags", names({"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"})}};
   linux_part["netDevices"] = json::object{{"enabled", false}};
   linux_part["mountExtensions"] = json::object{{"idmap", json::object{{"enabled", true}}}};
   json::object out{

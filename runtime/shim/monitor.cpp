@@ -60,6 +60,7 @@ class Monitor::OomHandler final : public FdHandler {
   void on_ready(std::uint32_t) override {
     if (watch_.read()) monitor_.server_.publish(make_event("oom"));
   }
+  std::uint64_t kills() const noexcept { return watch_.kills(); }
 
  private:
   Monitor& monitor_;
@@ -131,6 +132,20 @@ std::string Monitor::find_signal_source(int signal, bool oom_killed) const {
   return fault ? "kernel" : "";
 }
 
+/// nullopt: systemd has taken the scope away already.
+std::optional<runtime::OomFacts> Monitor::read_oom_facts(std::uint64_t kills) const {
+  try {
+    const runtime::MemoryStats memory = cgroup_->stats().memory;
+    if (memory.limit_bytes == 0) return std::nullopt;
+    return runtime::OomFacts{
+        .kills = static_cast<std::int64_t>(kills),
+        .limit_bytes = memory.limit_bytes > INT64_MAX ? 0 : static_cast<std::int64_t>(memory.limit_bytes),
+        .peak_bytes = static_cast<std::int64_t>(std::max(memory.max_usage_bytes, memory.usage_bytes))};
+  } catch (const Error&) {  // it went while it was read
+    return std::nullopt;
+  }
+}
+
 void Monitor::container_ended(ExitStatus status, bool core_dumped) {
   if (state_ != State::running) return;
   state_ = State::exited;
@@ -143,16 +158,12 @@ void Monitor::container_ended(ExitStatus status, bool core_dumped) {
                               .finished_at_ns = to_unix_nanoseconds(now()),
                               .core_dumped = core_dumped};
   try {
-    if (const std::uint64_t kills = cgroup_ ? cgroup_->oom_kill_count() : 0; kills > 0) {
-      const runtime::MemoryStats memory = cgroup_->stats().memory;
+    if (oom_) oom_->on_ready(EPOLLIN);  // PID 1's end may be seen before the kernel's notice: oom comes before exit
+    if (const std::uint64_t kills = oom_ ? oom_->kills() : 0; kills > 0) {
       exit_->oom_killed = true;
-      exit_->oom = runtime::OomFacts{
-          .kills = static_cast<std::int64_t>(kills),
-          .limit_bytes = memory.limit_bytes > INT64_MAX ? 0 : static_cast<std::int64_t>(memory.limit_bytes),
-          .peak_bytes = static_cast<std::int64_t>(std::max(memory.max_usage_bytes, memory.usage_bytes))};
+      exit_->oom = read_oom_facts(kills);
     }
     exit_->signal_source = find_signal_source(status.signal, exit_->oom_killed);
-    if (oom_) oom_->on_ready(EPOLLIN);  // PID 1's end may be seen before the kernel's notice: oom comes before exit
     // With a pid namespace of its own the kernel has killed the rest before PID 1 could be reaped.
     if (cgroup_ && !own_pid_namespace_) cgroup_->kill_all();
   } catch (const Error& error) {

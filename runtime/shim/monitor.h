@@ -68,6 +68,8 @@ class Monitor final : private EngineServer::Handler,
   Answer snapshot(json::object& params, std::vector<UniqueFd>& fds);
   Answer abandon(json::object& params, std::vector<UniqueFd>& fds);
 
+  std::optional<runtime::FilterProgram> find_filter(const runtime::Process& process,
+                                                    const std::optional<runtime::Seccomp>& custom) const;
   runtime::ExecOptions make_exec_options(const json::value& process, const std::string& user,
                                          const std::vector<std::string>& group_add);
   void start_health_check();
@@ -81,6 +83,7 @@ class Monitor final : private EngineServer::Handler,
   void on_ready(std::uint32_t events) override;
   void reap_children();
   void container_ended(ExitStatus status, bool core_dumped);
+  std::optional<runtime::OomFacts> read_oom_facts(std::uint64_t kills) const;
   std::string find_signal_source(int signal, bool oom_killed) const;
   void announce_exit();
   void remove_cgroup();

@@ -8,6 +8,7 @@
 #include "engine/base/sys.h"
 #include "engine/base/time.h"
 #include "runtime/bundle.h"
+#include "runtime/filter_cache.h"
 #include "runtime/shim/monitor.h"
 
 /// What engines ask of a container's shim: one member function a method, named as on the wire.
@@ -116,6 +117,7 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
     });
     task_ = config_.foreign_runtime ? make_foreign_task(*config_.foreign_runtime, shim_dir_) : make_own_task();
     const std::string cgroups_path = options.spec.linux.cgroups_path;
+    if (!config_.foreign_runtime) options.filter = find_filter(options.spec.process, options.spec.linux.seccomp);
     if (!cgroups_path.empty() && !task_->makes_cgroup()) {
       cgroup_ = runtime::Cgroup::create(cgroups_path);
       options.cgroup = &*cgroup_;
@@ -217,6 +219,23 @@ EngineServer::Answer Monitor::attach(json::object& params, std::vector<UniqueFd>
   return {};
 }
 
+/// The compiled filter of a process, from those that are kept. nullopt: none is wanted, or it cannot be compiled, which
+/// the process itself will tell when it tries again.
+std::optional<runtime::FilterProgram> Monitor::find_filter(const runtime::Process& process,
+                                                           const std::optional<runtime::Seccomp>& custom) const {
+  if (config_.filter_directory.empty()) return std::nullopt;
+  try {
+    if (config_.default_seccomp) {
+      const runtime::CapabilityMask bounding = runtime::parse_capabilities(process.capabilities).bounding;
+      return runtime::load_or_compile(runtime::make_default_seccomp(bounding), config_.filter_directory);
+    }
+    if (custom) return runtime::load_or_compile(*custom, config_.filter_directory);
+  } catch (const Error& error) {
+    log::debug("no kept filter", {{"container", config_.id}, {"error", error.message()}});
+  }
+  return std::nullopt;
+}
+
 /// All but stdio and terminal of one more process in the container.
 runtime::ExecOptions Monitor::make_exec_options(const json::value& process, const std::string& user,
                                                 const std::vector<std::string>& group_add) {
@@ -226,6 +245,7 @@ runtime::ExecOptions Monitor::make_exec_options(const json::value& process, cons
   options.process = from_json<runtime::Process>(process, "process");
   options.seccomp = seccomp_;
   options.default_seccomp = config_.default_seccomp;
+  if (!config_.foreign_runtime) options.filter = find_filter(options.process, seccomp_);
   options.cgroup = cgroup_ ? &*cgroup_ : nullptr;
   options.user = user;
   options.group_add = group_add;

@@ -251,16 +251,21 @@ TEST_F(CreateFieldsTest, StopTimeoutIsTheGracePeriod) {
 }
 
 TEST_F(CreateFieldsTest, CgroupParentIsWhereTheCgroupLies) {
-  const std::string parent = "/mydocker-fields-" + random_hex(4);
+  const std::string top = "/mydocker-fields-" + random_hex(4);
+  const std::string parent = top + "/a/b";
+  const auto find_top = [&] {
+    return run_command({"sh", "-c", concat("ls -d /sys/fs/cgroup/*", top, " /sys/fs/cgroup", top, " 2>/dev/null")}).out;
+  };
   const std::string id = run({.host = {{"CgroupParent", parent}}});
+  const std::string other = run({.host = {{"CgroupParent", top}}});
   const std::string seen = read_file("/proc/" + std::to_string(pid_of(id)) + "/cgroup");
   EXPECT_NE(seen.find(parent + "/" + id), std::string::npos) << seen;
   remove(id);
-  // The engine leaves a parent of the user's alone; its own group goes a moment after the answer.
-  EXPECT_TRUE(eventually([&] {
-    run_command({"sh", "-c", "rmdir /sys/fs/cgroup" + parent + " /sys/fs/cgroup/*" + parent + " 2>/dev/null; true"});
-    return list_cgroups(parent).empty() && run_command({"sh", "-c", "ls -d /sys/fs/cgroup/*" + parent}).code != 0;
-  }));
+  // Its own group goes a moment after the answer, with it what was made for it above; what is in use stays.
+  EXPECT_TRUE(eventually([&] { return list_cgroups(top).find("/a") == std::string::npos; })) << list_cgroups(top);
+  EXPECT_NE(find_top(), "");
+  remove(other);
+  EXPECT_TRUE(eventually([&] { return find_top().empty(); })) << find_top();
 }
 
 TEST_F(CreateFieldsTest, ADeviceRuleOpensADevice) {

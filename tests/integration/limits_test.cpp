@@ -1,5 +1,8 @@
 // Limits that the kernel enforces, read and felt from inside the container.
 
+#include <optional>
+#include <utility>
+
 #include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
 
@@ -85,21 +88,40 @@ TEST_F(LimitsTest, AnUlimitBeyondWhatTheEngineMaySetIsRefused) {
   EXPECT_NE(response.message(), "");
 }
 
-TEST_F(LimitsTest, BlockDeviceThrottlesReachTheKernelsFile) {
-  // Any whole disk will do: the file is what is checked.
+/// A whole disk of the machine and its number: {"vda", "254:0"}. Any will do: the files are what is checked.
+std::optional<std::pair<std::string, std::string>> find_disk() {
   const CommandResult disk =
       run_command({"sh", "-c", "lsblk -drno NAME,MAJ:MIN | grep -v -E '^(loop|zram|ram)' | head -1"});
-  if (disk.out.empty()) GTEST_SKIP() << "needs a block device";
+  if (disk.out.empty()) return std::nullopt;
   const std::string name = disk.out.substr(0, disk.out.find(' '));
   const std::size_t digits = disk.out.find_first_of("0123456789", disk.out.find(' '));
-  const std::string number = disk.out.substr(digits, disk.out.find('\n') - digits);
-  const json::array rate{json::object{{"Path", "/dev/" + name}, {"Rate", 1048576}}};
+  return std::pair(name, disk.out.substr(digits, disk.out.find('\n') - digits));
+}
+
+TEST_F(LimitsTest, BlockDeviceThrottlesReachTheKernelsFile) {
+  const auto disk = find_disk();
+  if (!disk) GTEST_SKIP() << "needs a block device";
+  const json::array rate{json::object{{"Path", "/dev/" + disk->first}, {"Rate", 1048576}}};
   const Outcome outcome = run_to_end(
       {.command = {"sh", "-c",
                    "c=/sys/fs/cgroup; cat $c/blkio/blkio.throttle.write_bps_device 2>/dev/null || cat $c/io.max"},
        .host = {{"NetworkMode", "none"}, {"BlkioDeviceWriteBps", rate}}});
-  EXPECT_NE(outcome.out.find(number), std::string::npos) << outcome.out << outcome.err;
+  EXPECT_NE(outcome.out.find(disk->second), std::string::npos) << outcome.out << outcome.err;
   EXPECT_NE(outcome.out.find("1048576"), std::string::npos) << outcome.out;
+}
+
+// On cgroup v1 the kernel's own threads write back what was buffered, in no container's name: the limit is kept in its
+// file, and reads and direct writes heed it, but these writes do not (README). So this looks no further than the file.
+TEST_F(LimitsTest, BufferedWritesUnderAV1ThrottleFindTheLimitInItsFile) {
+  if (!path_exists("/sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")) GTEST_SKIP() << "needs cgroup v1";
+  const auto disk = find_disk();
+  if (!disk) GTEST_SKIP() << "needs a block device";
+  const json::array rate{json::object{{"Path", "/dev/" + disk->first}, {"Rate", 1048576}}};
+  const Outcome outcome = run_to_end({.command = {"sh", "-c",
+                                                  "head -c 2097152 /dev/zero > /written && wc -c < /written && "
+                                                  "cat /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device"},
+                                      .host = {{"NetworkMode", "none"}, {"BlkioDeviceWriteBps", rate}}});
+  EXPECT_EQ(outcome.out, concat("2097152\n", disk->second, " 1048576\n")) << outcome.err;
 }
 
 }  // namespace

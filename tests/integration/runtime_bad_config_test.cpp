@@ -72,7 +72,6 @@ TEST_F(RuntimeTest, WhatIsNotSupportedIsRefusedAndNotIgnored) {
   };
   expect_refused(with("intelRdt", json::object{{"closID", "x"}}), "linux.intelRdt is not supported");
   expect_refused(with("netDevices", json::object{{"eth0", json::object{}}}), "linux.netDevices is not supported");
-  expect_refused(with("memoryPolicy", json::object{{"mode", "MPOL_BIND"}}), "linux.memoryPolicy is not supported");
   expect_refused(with("mountLabel", "label"), "linux.mountLabel is not supported");
   expect_refused(with("resources", json::object{{"rdma", json::object{{"mlx5_1", json::object{{"hcaHandles", 3}}}}}}),
                  "linux.resources.rdma is not supported");

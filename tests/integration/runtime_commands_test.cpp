@@ -298,6 +298,33 @@ TEST_F(RuntimeCommandTest, ExecEntersACgroupBelowTheContainers) {
   delete_forced();
 }
 
+/// Parents that are made go with the last container below them; one that was there stays.
+TEST_F(RuntimeCommandTest, ParentsOfANestedCgroupGoWithTheLastContainer) {
+  const std::string top = cgroup_parent() + "/one";
+  const auto find = [&](const std::string& path) {
+    return run_command({"sh", "-c", concat("ls -d /sys/fs/cgroup/*", path, " /sys/fs/cgroup", path, " 2>/dev/null")})
+        .out;
+  };
+  json::value config = make_config("exec sleep 1000");
+  edit(config, "linux")["cgroupsPath"] = top + "/a/b/first";
+  start(config, "first");
+  edit(config, "linux")["cgroupsPath"] = top + "/a/second";
+  start(config, "second");
+  std::string made;  // in one hierarchy, by somebody else
+  for (std::string where = find(top); !where.empty(); where.erase(0, where.find('\n') + 1)) {
+    made = concat(where.substr(0, where.find('\n')), "/kept");
+  }
+  ASSERT_EQ(::mkdir(made.c_str(), 0755), 0);
+  delete_forced("first");
+  EXPECT_EQ(find(top + "/a/b"), "");
+  EXPECT_NE(find(top + "/a/second"), "");
+  delete_forced("second");
+  EXPECT_EQ(find(top + "/a"), "");
+  EXPECT_EQ(find(top + "/kept"), made + "\n");
+  ASSERT_EQ(::rmdir(made.c_str()), 0);
+  EXPECT_EQ(::rmdir(made.substr(0, made.rfind('/')).c_str()), 0);  // it had held something at the end
+}
+
 TEST_F(RuntimeCommandTest, UpdateReadsFlagsFilesAndStandardInput) {
   if (!path_exists("/sys/fs/cgroup/memory")) GTEST_SKIP() << "needs cgroup v1";
   start_sleeper();

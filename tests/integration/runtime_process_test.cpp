@@ -138,6 +138,30 @@ TEST_F(RuntimeTest, PersonalityLinux32ChangesTheMachineName) {
   delete_forced();
 }
 
+TEST_F(RuntimeTest, TheMemoryPolicyIsSet) {
+  if (!path_exists("/proc/self/numa_maps")) GTEST_SKIP() << "needs a kernel with memory policies";
+  const std::string script = "head -n 1 /proc/self/numa_maps | cut -d ' ' -f 2";
+  const auto policy = [&](const json::object& value) {
+    json::value config = make_config(script);
+    edit(config, "linux")["memoryPolicy"] = value;
+    return config;
+  };
+  EXPECT_EQ(run(make_config(script)).out, "default\n");
+  EXPECT_EQ(run(policy({{"mode", "MPOL_INTERLEAVE"}, {"nodes", "0"}})).out, "interleave:0\n");
+  EXPECT_EQ(run(policy({{"mode", "MPOL_BIND"}, {"nodes", "0"}, {"flags", json::array{"MPOL_F_STATIC_NODES"}}})).out,
+            "bind=static:0\n");
+  EXPECT_EQ(run(policy({{"mode", "MPOL_LOCAL"}})).out, "local\n");
+  expect_refused(run(policy({{"mode", "MPOL_BEST"}})), "linux.memoryPolicy.mode has the unknown word \"MPOL_BEST\"");
+  expect_refused(run(policy({{"mode", "MPOL_BIND"}, {"flags", json::array{"X"}}})), "linux.memoryPolicy.flags");
+  expect_refused(run(policy({{"mode", "MPOL_BIND"}, {"nodes", "0-x"}})), "bad linux.memoryPolicy.nodes list");
+  expect_refused(run(policy({{"mode", "MPOL_BIND"}})), "linux.memoryPolicy: the kernel refuses MPOL_BIND");
+  json::value config = policy({{"mode", "MPOL_BIND"}, {"nodes", "0"}});
+  edit(config, "process")["args"] = json::array{"sleep", "1000"};
+  start(config);
+  EXPECT_EQ(exec(script).out, "bind:0\n");
+  delete_forced();
+}
+
 TEST_F(RuntimeTest, TimeOffsetsMoveTheClocks) {
   json::value config = make_config("read up rest < /proc/uptime; [ ${up%.*} -gt 100000000 ] && echo moved");
   add_namespace(config, "time");

@@ -110,7 +110,8 @@ std::string files_below(const std::string& root) {
     // Trees of layers hold thousands of files which are one fact; SQLite comes and goes with its own two.
     if (i->is_directory(error) && !i->is_symlink(error) && i->path().filename() == "tree")
       i.disable_recursion_pending();
-    if (name.find("state.db") == std::string::npos) names.push_back(name);
+    // At most 64 compiled filters are kept for the next start.
+    if (name.find("state.db") == std::string::npos && !name.starts_with("filters")) names.push_back(name);
   }
   return sorted_lines(names);
 }

@@ -1,11 +1,14 @@
 #include "runtime/cgroup.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <optional>
+#include <thread>
 
 #include "engine/base/sys.h"
 #include "runtime/cgroup_convert.h"
@@ -328,6 +331,80 @@ TEST_F(RealCgroup, FreezeStopsAndKillAllEmpties) {
   child_ = -1;
   cgroup_->remove();
   EXPECT_THROW_ERROR(Cgroup::open(cgroup_->path()), ErrorKind::not_found, "no such cgroup");
+}
+
+/// Where the directories of a path are in the machine's hierarchies.
+std::vector<std::string> find_directories(const std::string& path) {
+  std::vector<std::string> found;
+  const CgroupLayout layout = CgroupLayout::detect();
+  for (const CgroupHierarchy& one : layout.hierarchies) {
+    const std::string whole = concat(layout.root, "/", one.directory, path);
+    if (path_exists(whole)) found.push_back(whole);
+  }
+  return found;
+}
+
+TEST_F(RealCgroup, ParentsThatWereMadeGoWithTheLastCgroupBelowThem) {
+  const std::string base = cgroup_->path();
+  Cgroup first = Cgroup::create(base + "/a/b/first");
+  Cgroup second = Cgroup::create(base + "/a/second");
+  first.remove();
+  EXPECT_TRUE(find_directories(base + "/a/b").empty());
+  EXPECT_FALSE(find_directories(base + "/a/second").empty());
+  second.remove();
+  EXPECT_TRUE(find_directories(base + "/a").empty());
+  EXPECT_FALSE(find_directories(base).empty());
+}
+
+TEST_F(RealCgroup, ParentsThatOthersMadeStay) {
+  const std::string there = cgroup_->path() + "/there";
+  for (const std::string& directory : find_directories(cgroup_->path())) {
+    ASSERT_EQ(::mkdir((directory + "/there").c_str(), 0755), 0);
+  }
+  const std::size_t hierarchies = find_directories(there).size();
+  Cgroup::create(there + "/made/one").remove();
+  EXPECT_TRUE(find_directories(there + "/made").empty());
+  EXPECT_EQ(find_directories(there).size(), hierarchies);
+}
+
+/// One removes the parents that another is just about to use.
+TEST_F(RealCgroup, ParentsAreSharedByThoseWhoComeAndGo) {
+  const std::string parent = cgroup_->path() + "/shared";
+  std::atomic<int> made = 0;
+  const auto come_and_go = [&](const std::string& name) {
+    for (int round = 0; round < 20; ++round) {
+      Cgroup cgroup = Cgroup::create(concat(parent, "/below/", name));
+      if (find_directories(cgroup.path()).size() == cgroup.layout().hierarchies.size()) ++made;
+      cgroup.remove();
+    }
+  };
+  {
+    const std::jthread one([&] { come_and_go("one"); });
+    const std::jthread other([&] { come_and_go("other"); });
+    const std::jthread third([&] { come_and_go("third"); });
+  }
+  EXPECT_EQ(made, 60);
+  EXPECT_TRUE(find_directories(parent).empty());
+}
+
+TEST(OomRecord, IsTheKernelsOwnAndOfThisCgroup) {
+  const std::string path = "/system.slice/mydocker-ab.scope";
+  const std::string text =
+      "oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=mydocker-ab.scope,mems_allowed=0,"
+      "oom_memcg=/system.slice,task_memcg=/system.slice/mydocker-ab.scope";
+  const std::string end = ",task=payload,pid=77,uid=0\n";
+  EXPECT_TRUE(is_oom_record("6,339,5140900,-;" + text + end, path));
+  EXPECT_TRUE(is_oom_record("4,339,5140900,-,caller=T1;" + text + "/below" + end, path));
+  EXPECT_TRUE(is_oom_record("6,340,5140901,c;,task_memcg=" + path + end, path));  // the rest of a broken line
+  const std::pair<std::string, std::string> others[] = {
+      {"written by a process", "14,339,5140900,-;" + text + end},
+      {"another cgroup", "6,339,5140900,-;" + text + "x" + end},
+      {"another text", "6,339,5140900,-;usb " + text + end},
+      {"behind the text", "6,339,5140900,-;oom-kill:none\n DEVICE=,task_memcg=" + path + ","},
+      {"no head", text + end},
+      {"a bad number", "x,1,1,-;" + text + end},
+      {"nothing", ""}};
+  for (const auto& [name, record] : others) EXPECT_FALSE(is_oom_record(record, path)) << name;
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ async function fileOf(stream) {
 }
 
 async function eventually(condition) {
-  for (const deadline = Date.now() + 30000; !(await condition()); ) {
+  for (const deadline = Date.now() + 60000; !(await condition()); ) {
     assert.ok(Date.now() < deadline, 'never came true');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

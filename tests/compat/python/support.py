@@ -34,7 +34,7 @@ class ClientTest(unittest.TestCase):
         except docker.errors.NotFound:
             pass
 
-    def eventually(self, condition, seconds=10):
+    def eventually(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline, "never came true")

@@ -141,7 +141,7 @@ TEST_F(RuntimeEscapeTest, FakeSpecialsAreRefusedOrLeaveTheMasksInPlace) {
   for (const char* name : {"/proc", "/sys", "/dev/null", "/dev/pts", "/dev/console", "/dev/ptmx", "/dev/fd"}) {
     for (const auto& [kind, make] : fakes) {
       const std::string path = rootfs() + name;
-      ::umount2(path.c_str(), MNT_DETACH);
+      ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
       remove_tree(path);
       make(path);
       json::value config = make_config(probe);
@@ -160,7 +160,7 @@ TEST_F(RuntimeEscapeTest, FakeSpecialsAreRefusedOrLeaveTheMasksInPlace) {
         EXPECT_NE(result.err.find("mydocker-runtime: "), std::string::npos);
       }
       EXPECT_EQ(host_settings(), before) << name << " as " << kind;
-      ::umount2(path.c_str(), MNT_DETACH);
+      ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
       remove_tree(path);
     }
   }
@@ -191,7 +191,7 @@ TEST_F(RuntimeEscapeTest, AFakeConsoleNeverReceivesTheTerminal) {
       EXPECT_EQ(result.out.find("ran"), std::string::npos) << kind << result.out;
     }
     EXPECT_EQ(host_settings(), before) << kind;
-    ::umount2(path.c_str(), MNT_DETACH);
+    ::umount2(path.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
     remove_tree(path);
   }
   json::value config = make_config("tty");

@@ -145,6 +145,8 @@ struct Container {
   std::shared_ptr<runtime::ShimClient> shim;  ///< while alive
   std::vector<PendingAttach> pending_attaches;
   std::map<std::string, std::shared_ptr<Exec>> execs;
+  std::vector<int> uploads;  ///< eventfds of those under way (engine/uploads.h)
+  int forced_removals = 0;   ///< waiting for their turn: no upload begins any more
 
   std::shared_ptr<Ending> ending = std::make_shared<Ending>();  ///< of the run that is on, or the next one
   bool start_failed = false;  ///< the last start failed: `wait` answers with record.error

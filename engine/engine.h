@@ -274,6 +274,8 @@ class Engine {
   // Networks
   awaitable<std::vector<api::NetworkInspect>> list_networks(Filters filters);
   awaitable<api::NetworkInspect> inspect_network(std::string name);
+  /// The built-in networks stay: there are no others yet.
+  api::NetworksPruneReport prune_networks(const Filters& filters);
 
   // Volumes
   awaitable<api::Volume> create_volume(api::VolumeCreateRequest request);
@@ -289,6 +291,8 @@ class Engine {
   awaitable<api::Info> info();
   /// Sums of numbers that are kept when they change; its cost does not depend on how many files there are.
   awaitable<api::DiskUsage> disk_usage(DiskUsageOptions options);
+  /// There is no build cache: says so in an event, as `system prune` asks for it.
+  void note_build_cache_pruned();
   /// Why a container ended, did not start or is unhealthy, in plain words. Looks at the container, the host's sockets
   /// and the last lines of the log; changes nothing.
   awaitable<api::Explanation> explain(std::string id);

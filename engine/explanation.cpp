@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include <algorithm>
-#include <array>
 
 #include "engine/base/error.h"
+#include "engine/denial.h"
 
 namespace mydocker::engine {
 namespace {
@@ -38,45 +38,9 @@ std::string_view inner_error(std::string_view error) {
 
 std::string command_of(const ContainerRecord& record) { return record.path.empty() ? "its program" : record.path; }
 
-/// The last line in which a program complains of a refusal; "" when none does.
-std::string find_denial(const std::vector<std::string>& log) {
-  static constexpr std::array<std::string_view, 4> words = {"Operation not permitted", "EPERM", "Permission denied",
-                                                            "not permitted"};
-  for (auto line = log.rbegin(); line != log.rend(); ++line) {
-    for (const std::string_view word : words) {
-      if (contains(*line, word)) return *line;
-    }
-  }
-  return "";
-}
-
-std::string capabilities_text(const ContainerRecord& record) {
-  const api::HostConfig& host = record.host_config;
-  if (host.privileged) return "It is privileged: no capability and no system call was taken from it.";
-  const auto list = [](const auto& names) {
-    std::string text;
-    if (names) {
-      for (const std::string& name : *names) text += (text.empty() ? "" : ", ") + name;
-    }
-    return text;
-  };
-  const std::string added = list(host.cap_add);
-  const std::string dropped = list(host.cap_drop);
-  return concat("It has Docker's default capabilities", added.empty() ? "" : " and " + added,
-                dropped.empty() ? "" : ", without " + dropped, "; a user other than root has none of them in effect.");
-}
-
 void explain_denial(const ExplainFacts& facts, api::Explanation& out) {
-  const std::string denial = find_denial(facts.log);
-  if (denial.empty()) return;
-  out.reasons.push_back(concat("Its output complains of a refusal: \"", denial, "\"."));
-  out.reasons.push_back(capabilities_text(facts.record));
-  if (contains(denial, "Permission denied")) {
-    out.reasons.emplace_back("Permission denied is about the owner and mode of a file, or a read-only mount.");
-  } else {
-    out.reasons.emplace_back(
-        "To find out which it was: --cap-add for a capability, --security-opt seccomp=unconfined for a system call of "
-        "the profile.");
+  for (std::string& sentence : describe_denial(find_denial(facts.log, facts.record), facts.record)) {
+    out.reasons.push_back(std::move(sentence));
   }
 }
 

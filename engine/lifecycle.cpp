@@ -1,202 +1,23 @@
 #include "engine/lifecycle.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 
-#include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 
 #include "engine/base/failpoint.h"
 #include "engine/base/log.h"
-#include "engine/base/sys.h"
 #include "engine/exec_sessions.h"
 #include "engine/health.h"
 #include "engine/launcher.h"
 #include "engine/restart_policy.h"
 #include "engine/run_events.h"
+#include "engine/uploads.h"
 
+/// From the running program to its end: what the shim tells, the exit, the restart policy, signals and stops.
 namespace mydocker::engine {
 namespace {
 
 constexpr int exit_code_killed = 128 + SIGKILL;
-constexpr int exit_code_start_failed = 128;
-
-std::vector<LinkedContainer> find_linked(EngineState& state, const ContainerRecord& record) {
-  std::vector<LinkedContainer> links;
-  for (const LinkRecord& link : record.links) {
-    const ContainerPtr target = state.containers.find_by_id(link.target_id);
-    if (!target) continue;  // removed: the link went with it
-    if (!is_alive(target->state) || target->record.endpoints.empty()) {
-      throw Error(ErrorKind::conflict, concat("Cannot link to a non running container: /", target->name(), " AS /",
-                                              record.name, "/", link.alias));
-    }
-    LinkedContainer out{.alias = link.alias,
-                        .name = target->name(),
-                        .hostname = target->record.config.hostname,
-                        .address = target->record.endpoints.front().address,
-                        .ports = {},
-                        .env = target->record.config.env.value_or(api::StringList{})};
-    for (const auto& [port, nothing] : target->record.config.exposed_ports) out.ports.push_back(port);
-    links.push_back(std::move(out));
-  }
-  return links;
-}
-
-LaunchInput make_launch_input(EngineState& state, const Container& container) {
-  LaunchInput input;
-  const ContainerRecord& record = container.record;
-  input.record = record;
-  input.options = &state.options;
-  input.facts = &state.facts;
-  input.paths = &state.paths;
-  input.shim_dir = shim_dir(state, record.id);
-  input.sandbox_key = sandbox_key(state, record.id);
-  input.init_program = state.options.programs_dir + "/mydocker-init";
-  input.shims_cgroup = shims_cgroup(state.options);
-  const auto owner_of = [&](const std::string& mode) {
-    const ContainerPtr owner = state.containers.get(mode.substr(std::string_view("container:").size()));
-    if (!is_alive(owner->state)) {
-      throw Error(ErrorKind::conflict, concat("cannot join namespace of a non running container: container ",
-                                              owner->id(), " is ", to_string(owner->state)));
-    }
-    return owner;
-  };
-  if (record.host_config.network_mode.starts_with("container:")) {
-    const ContainerPtr owner = owner_of(record.host_config.network_mode);
-    input.network_owner_pid = owner->record.pid;
-    input.network_owner_id = owner->id();
-  }
-  if (record.host_config.pid_mode.starts_with("container:")) {
-    input.pid_owner_pid = owner_of(record.host_config.pid_mode)->record.pid;
-  }
-  if (record.host_config.ipc_mode.starts_with("container:")) {
-    const ContainerPtr owner = owner_of(record.host_config.ipc_mode);
-    if (owner->record.host_config.ipc_mode == "private" || owner->record.host_config.ipc_mode == "none") {
-      throw Error(ErrorKind::conflict,
-                  concat("can't join IPC of container ", owner->id(),
-                         ": non-shareable IPC (hint: use IpcMode:shareable for the donor container)"));
-    }
-    input.ipc_owner_pid = owner->record.pid;
-  }
-  input.links = find_linked(state, record);
-  return input;
-}
-
-void record_started(EngineState& state, Container& container, const Launched& launched) {
-  ContainerRecord& record = container.record;
-  record.pid = launched.pid;
-  record.started_at = launched.started_at_ns;
-  record.exit_code = 0;
-  record.error.clear();
-  record.oom_killed = false;
-  record.boot_id = state.facts.boot_id;
-  record.endpoints = launched.endpoints;
-  record.ports = launched.ports;
-  container.start_failed = false;
-  container.exit_handled = false;
-  container.oom_announced = false;
-  begin_health(container);
-  container.die_announced = false;
-  container.recovered = false;
-  set_state(container, ContainerState::running);
-}
-
-void record_failed_start(Container& container, const std::string& message, int exit_code) {
-  container.record.error = message;
-  container.record.exit_code = exit_code;
-  container.start_failed = true;
-  container.exit_handled = true;
-  container.pending_attaches.clear();  // their clients see the end of the stream
-}
-
-/// To those who wait for this run's end; the record holds it.
-void tell_ending(Container& container) {
-  const std::shared_ptr<Ending> ending = std::exchange(container.ending, std::make_shared<Ending>());
-  ending->exit_code = container.record.exit_code;
-  if (container.start_failed) ending->error = container.record.error;
-  ending->known = true;
-  container.changed.notify_all();
-}
-
-/// What a failed start leaves to say: message and exit code.
-struct StartFailure {
-  std::exception_ptr error;
-  std::string message;
-  int exit_code = exit_code_start_failed;
-};
-
-StartFailure describe_failure(const std::exception_ptr& error) {
-  StartFailure failure{.error = error, .message = "", .exit_code = exit_code_start_failed};
-  try {
-    std::rethrow_exception(error);
-  } catch (const runtime::LaunchError& e) {
-    failure.message =
-        concat("failed to create task for container: OCI runtime create failed: unable to start container process: ",
-               e.message());
-    failure.exit_code = e.exit_code();
-    failure.error = std::make_exception_ptr(Error(e.kind(), failure.message, e.errno_value()));
-  } catch (const std::exception& e) {
-    failure.message = e.what();
-  }
-  return failure;
-}
-
-/// The shim is our child until we end; init takes it over then. Its descriptor can be readable a moment before it can
-/// be waited for (seen under load), and tells an end only once: then we ask again.
-awaitable<void> reap(asio::any_io_executor io, UniqueFd pidfd) {
-  constexpr std::chrono::milliseconds ask_again{10};
-  asio::posix::stream_descriptor descriptor(io, pidfd.release());
-  co_await descriptor.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-  asio::steady_timer timer(io);
-  for (;;) {
-    siginfo_t info{};
-    const int result = retry_on_eintr(
-        [&] { return ::waitid(P_PIDFD, static_cast<id_t>(descriptor.native_handle()), &info, WEXITED | WNOHANG); });
-    if (info.si_pid != 0 || (result != 0 && errno != EAGAIN)) co_return;
-    timer.expires_after(ask_again);
-    co_await timer.async_wait(asio::use_awaitable);
-  }
-}
-
-awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& trace) {
-  LaunchInput input = make_launch_input(state, *container);
-  input.rootfs = state.container_layers->mount(
-      container->id(), container->record.chain_id.empty() ? Digest() : Digest::parse(container->record.chain_id));
-  if (!container->record.image_mounts.empty()) {
-    co_await blocking(state.disk_pool, [&] {
-      for (const auto& [target, chain] : container->record.image_mounts) {
-        input.image_layers[target] = state.layers->lower_dirs(Digest::parse(chain));
-      }
-    });
-  }
-  trace.mark("input");
-  Launcher launcher(*state.networks, state.shim_program->path());
-  auto prepared = co_await blocking(state.disk_pool, [&] { return launcher.prepare(input, trace); });
-  trace.mark("prepare");
-  std::vector<PendingAttach> attaches = std::move(container->pending_attaches);
-  container->pending_attaches.clear();
-  Launched launched = co_await blocking(state.disk_pool, [&] { return launcher.run(prepared, attaches, trace); });
-  trace.mark("run");
-  spawn(state.io, "reap " + container->id(), reap(state.io, std::move(prepared.shim_pidfd)));
-  container->shim = prepared.shim;
-  record_started(state, *container, launched);
-  co_await save_record(state, container);
-  trace.mark("record");
-  failpoint("start.events");
-  publish_connected(state, *container);
-  publish(state, *container, "start");
-  container->changed.notify_all();
-  spawn(state.io, "watch " + container->id(), watch_shim(state, container, std::move(launched.events)));
-  // Who attached while the program was being started.
-  for (PendingAttach& late : std::exchange(container->pending_attaches, {})) {
-    try {
-      co_await blocking(state.disk_pool, [&] { prepared.shim->attach(late.request, late.client.get()); });
-    } catch (const Error& e) {  // the program may have ended by now, which is no failure of its start
-      log::warn("a late client is not attached", {{"container", container->id()}, {"error", e.message()}});
-    }
-  }
-}
 
 /// After the network is gone: the record without addresses.
 awaitable<void> release_network(EngineState& state, ContainerPtr container) {
@@ -231,27 +52,6 @@ api::StringMap exit_attributes(const ContainerRecord& record) {
           {"execDuration", std::to_string((record.finished_at - record.started_at) / 1'000'000'000)}};
 }
 
-awaitable<void> launch(EngineState& state, ContainerPtr container) {
-  Trace trace("start");
-  trace.set_subject(container->id());
-  std::optional<StartFailure> failure;
-  try {
-    co_await do_launch(state, container, trace);
-  } catch (...) {  // described and thrown again below: co_await is not allowed in a handler
-    failure = describe_failure(std::current_exception());
-  }
-  state.traces.record(trace);
-  if (!failure) co_return;
-  log::warn("start failed", {{"container", container->id()}, {"error", failure->message}});
-  container->shim.reset();
-  record_failed_start(*container, failure->message, failure->exit_code);
-  set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);
-  co_await save_record(state, container);
-  tell_ending(*container);
-  if (container->record.host_config.auto_remove) co_await remove_now(state, container, AnonymousVolumes::remove);
-  std::rethrow_exception(failure->error);
-}
-
 awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime::ExitRecord exit) {
   ContainerRecord& record = container->record;
   record.last_exit = exit;
@@ -260,6 +60,7 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
   record.finished_at = exit.finished_at_ns;
   record.pid = 0;
   suspend_health(*container);
+  cancel_uploads(*container);
   container->shim.reset();
   const bool restarts =
       !container->restart_cancelled && !state.stopping && should_restart_after_exit(exit_facts(*container));
@@ -269,13 +70,13 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
         next_backoff(container->backoff, std::chrono::nanoseconds(record.finished_at - record.started_at));
   }
   end_execs(state, *container);
+  ++container->exits;
   // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
   if (!record.host_config.auto_remove) co_await save_record(state, container);
   failpoint("exit.events");
   if (record.oom_killed && !container->oom_announced) publish(state, *container, "oom");
   if (!container->die_announced) publish(state, *container, "die", exit_attributes(record));
-  // With the event, after the commit: who was promised an answer before either gets this one.
-  tell_ending(*container);
+  container->changed.notify_all();
   co_await release_network(state, container);
   if (restarts) spawn(state.io, "restart " + container->id(), restart_later(state, container));
 }
@@ -357,6 +158,7 @@ runtime::ExitRecord make_lost_exit(EngineState& state, const Container& containe
 awaitable<void> finish_run(EngineState& state, ContainerPtr container) {
   const std::string dir = shim_dir(state, container->id());
   const std::string key = sandbox_key(state, container->id());
+  co_await wait_uploads_ended(container);
   co_await blocking(state.disk_pool, [&] { Launcher::clean_up(dir, key); });
   container->exit_handled = true;
   container->changed.notify_all();
@@ -460,78 +262,6 @@ awaitable<void> stop_now(EngineState& state, ContainerPtr container, int signal,
   }
   while (is_alive(container->state)) co_await container->changed.wait();
   co_await wait_exit_handled(container);
-}
-
-std::vector<std::string> users_of_volume(const EngineState& state, const std::string& name) {
-  std::vector<std::string> users;
-  for (const ContainerPtr& container : state.containers.list()) {
-    const auto& names = container->record.volume_names;
-    const bool uses = std::any_of(names.begin(), names.end(), [&](const auto& entry) { return entry.second == name; });
-    if (uses) users.push_back(container->id());
-  }
-  return users;
-}
-
-namespace {
-
-/// After the container is gone: its anonymous volumes that nobody else mounts.
-awaitable<void> remove_anonymous_volumes(EngineState& state, std::map<std::string, std::string> names) {
-  std::vector<std::string> unused;
-  for (const auto& [target, name] : names) {
-    if (users_of_volume(state, name).empty()) unused.push_back(name);
-  }
-  if (unused.empty()) co_return;
-  const std::vector<std::string> removed = co_await blocking(state.disk_pool, [&] {
-    std::vector<std::string> gone;
-    for (const std::string& name : unused) {
-      const std::optional<storage::Volume> volume = state.volumes->find(name);
-      if (!volume || !volume->anonymous) continue;
-      state.volumes->remove(name);
-      gone.push_back(name);
-    }
-    return gone;
-  });
-  for (const std::string& name : removed) state.events.publish("volume", "destroy", name, {{"driver", "local"}});
-}
-
-}  // namespace
-
-awaitable<void> remove_now(EngineState& state, ContainerPtr container, AnonymousVolumes volumes) {
-  co_await wait_exit_handled(container);
-  set_state(*container, ContainerState::removing);
-  const std::string id = container->id();
-  // Its volumes, too: after the container is gone nobody can say any more when it last wrote to them.
-  const std::vector<std::string> trees = size_keys(container->record);
-  std::optional<std::string> failure;
-  try {
-    co_await blocking(state.disk_pool, [&] {
-      failpoint("remove.files");
-      state.container_layers->remove(id);
-    });
-    co_await blocking(state.database_pool, [&] {
-      state.database->transaction([&](Connection&) {
-        ContainerStore::delete_row(*state.database, id);
-        state.layers->release_owner("container:" + id);
-        state.size_ledger->forget(trees);
-      });
-    });
-  } catch (const Error& e) {
-    failure = e.message();
-  }
-  if (failure) {
-    set_state(*container, ContainerState::dead);
-    container->removal_error = *failure;
-    container->changed.notify_all();
-    throw Error(ErrorKind::internal, concat("cannot remove container \"", container->name(), "\": ", *failure));
-  }
-  for (const auto& [exec_id, exec] : container->execs) state.execs.erase(exec_id);
-  container->pending_attaches.clear();
-  for (const std::string& key : trees) state.tree_sizes->drop(key);
-  state.containers.remove(id);
-  if (volumes == AnonymousVolumes::remove) co_await remove_anonymous_volumes(state, container->record.volume_names);
-  container->removed = true;
-  container->changed.notify_all();
-  publish(state, *container, "destroy");
 }
 
 }  // namespace mydocker::engine

@@ -56,29 +56,52 @@ bool parse_bool(const std::string& text, std::string_view option) {
   return yes.contains(text);
 }
 
-/// Files: how large, how many. Absent options leave the engine's defaults.
-void read_file_options(const api::StringMap& options, runtime::LogOptions& log) {
-  if (const std::string text = find_option(options, "max-size"); !text.empty() && text != "-1") {
+/// Files: how large, how many. Absent options leave the engine's defaults. `prefix` is "cache-" for the options of the
+/// cache.
+void read_file_options(const api::StringMap& options, runtime::LogOptions& log, const std::string& prefix = "") {
+  if (const std::string text = find_option(options, prefix + "max-size"); !text.empty() && text != "-1") {
     const std::optional<std::int64_t> size = parse_size(text, 1000);
     if (!size) invalid(concat("invalid size: '", text, "'"));
-    if (*size <= 0) invalid("max-size must be a positive number");
+    if (*size <= 0) invalid(prefix + "max-size must be a positive number");
     log.max_size_bytes = *size;
   } else if (text == "-1") {
     log.max_size_bytes = 0;
   }
-  if (const std::string text = find_option(options, "max-file"); !text.empty()) {
+  if (const std::string text = find_option(options, prefix + "max-file"); !text.empty()) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), log.max_files);
     if (error != std::errc{} || end != text.data() + text.size()) {
-      invalid(concat("invalid value for log opt max-file: \"", text, "\""));
+      invalid(concat("invalid value for log opt ", prefix, "max-file: \"", text, "\""));
     }
-    if (log.max_files < 1) invalid("max-file cannot be less than 1");
+    if (log.max_files < 1) invalid(prefix + "max-file cannot be less than 1");
   }
-  if (const std::string text = find_option(options, "compress"); !text.empty()) {
-    log.compress = parse_bool(text, "compress");
+  if (const std::string text = find_option(options, prefix + "compress"); !text.empty()) {
+    log.compress = parse_bool(text, prefix + "compress");
     if (log.compress && (log.max_files < 2 || log.max_size_bytes <= 0)) {
-      invalid("compress cannot be true when max-file is less than 2 or max-size is not set");
+      invalid(concat(prefix, "compress cannot be true when ", prefix, "max-file is less than 2 or ", prefix,
+                     "max-size is not set"));
     }
   }
+}
+
+constexpr const char* cache_prefix = "cache-";
+
+bool is_common_option(const std::string& name) {
+  static const std::set<std::string> names = {"mode",           "max-buffer-size", "cache-disabled",
+                                              "cache-max-size", "cache-max-file",  "cache-compress"};
+  return names.contains(name);
+}
+
+/// A driver that keeps nothing here has its last output kept beside it, unless that is not wanted.
+bool wants_cache(const api::StringMap& options) {
+  const std::string text = find_option(options, "cache-disabled");
+  return text.empty() || !parse_bool(text, "cache-disabled");
+}
+
+/// Compact files keep their rotated ones compressed, as far as there are any.
+void plan_compact_files(const api::StringMap& options, const std::string& prefix, runtime::LogOptions& log) {
+  log.compress = true;
+  read_file_options(options, log, prefix);
+  if (log.max_files < 2 || log.max_size_bytes <= 0) log.compress = false;
 }
 
 int parse_facility(const std::string& text) {
@@ -174,6 +197,9 @@ void check_common(const api::StringMap& options) {
     }
     if (!parse_size(size, 1024)) invalid(concat("error parsing option max-buffer-size: invalid size: '", size, "'"));
   }
+  wants_cache(options);
+  runtime::LogOptions cache;
+  read_file_options(options, cache, cache_prefix);
 }
 
 std::vector<std::string> split_names(const std::string& list) {
@@ -271,7 +297,7 @@ void check_log_config(api::LogConfig& config, const Options& options) {
   }
   check_common(config.config);
   for (const auto& [key, value] : config.config) {
-    if (key == "mode" || key == "max-buffer-size") continue;
+    if (is_common_option(key)) continue;
     if (!driver->second.options.contains(key)) {
       invalid(concat("unknown log opt '", key, "' for ", config.type, " log driver"));
     }
@@ -293,13 +319,19 @@ runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& d
   const std::string tag_option = find_option(options, "tag");
   const std::map<std::string, std::string> attributes = choose_attributes(record, options);
   if (log.driver == "json-file" || log.driver == "local") {
-    log.path = readable_log_path(record, directory);
-    log.compress = log.driver == "local";
-    read_file_options(options, log);
-    if (log.max_files < 2 || log.max_size_bytes <= 0) log.compress = false;
+    log.path = find_readable_log(record, directory).path;
+    if (log.driver == "local") {
+      plan_compact_files(options, "", log);
+    } else {
+      read_file_options(options, log);
+    }
     log.attributes = attributes;
     if (!tag_option.empty()) log.attributes["tag"] = make_log_tag(tag_option, record);
     return log;
+  }
+  if (wants_cache(options)) {
+    log.path = find_readable_log(record, directory).path;
+    plan_compact_files(options, cache_prefix, log);
   }
   const std::string tag = make_log_tag(tag_option.empty() ? "{{.ID}}" : tag_option, record);
   if (log.driver == "journald") {
@@ -316,10 +348,11 @@ runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& d
   return log;
 }
 
-std::string readable_log_path(const ContainerRecord& record, const std::string& directory) {
-  const std::string& driver = record.host_config.log_config.type;
-  if (driver == "json-file") return concat(directory, "/", record.id, "-json.log");
-  if (driver == "local") return concat(directory, "/local.log");
+ReadableLog find_readable_log(const ContainerRecord& record, const std::string& directory) {
+  const api::LogConfig& log = record.host_config.log_config;
+  if (log.type == "json-file") return {.path = concat(directory, "/", record.id, "-json.log"), .compact = false};
+  if (log.type == "local") return {.path = concat(directory, "/local.log"), .compact = true};
+  if (log.type != "none" && wants_cache(log.config)) return {.path = concat(directory, "/cache.log"), .compact = true};
   throw Error(ErrorKind::not_implemented, "configured logging driver does not support reading");
 }
 

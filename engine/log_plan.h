@@ -19,7 +19,12 @@ void check_log_config(api::LogConfig& config, const Options& options);
 /// Error{unavailable} when that fails.
 runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& directory);
 
-/// The log's newest file. Throws Error{not_implemented} in Docker's words for a driver that cannot be read.
-std::string readable_log_path(const ContainerRecord& record, const std::string& directory);
+struct ReadableLog {
+  std::string path;      ///< of the newest file
+  bool compact = false;  ///< runtime/log_compact.h; else runtime/log_format.h
+};
+/// What the driver writes, or the cache beside a driver that keeps nothing here. Throws Error{not_implemented} in
+/// Docker's words for `none` and for a driver whose cache is disabled.
+ReadableLog find_readable_log(const ContainerRecord& record, const std::string& directory);
 
 }  // namespace mydocker::engine

@@ -202,7 +202,18 @@ struct FdSource {
   std::vector<char> buffer = std::vector<char>(buffer_bytes);
   std::uint64_t bytes_read = 0;
   const std::function<void(std::uint64_t)>* on_input = nullptr;
+  const std::function<void()>* before_read = nullptr;
   std::exception_ptr failure;
+
+  /// Into the buffer; empty at the end.
+  std::string_view read_some() {
+    if (*before_read) (*before_read)();
+    const ssize_t got = retry_on_eintr([&] { return ::read(fd, buffer.data(), buffer.size()); });
+    if (got < 0) throw sys_error("read");
+    bytes_read += static_cast<std::uint64_t>(got);
+    if (*on_input && got > 0) (*on_input)(bytes_read);
+    return {buffer.data(), static_cast<std::size_t>(got)};
+  }
 };
 
 la_ssize_t read_source(archive* /*unused*/, void* data, const void** block) {
@@ -213,12 +224,9 @@ la_ssize_t read_source(archive* /*unused*/, void* data, const void** block) {
       *block = source.beginning.data();
       return static_cast<la_ssize_t>(source.beginning.size());
     }
-    const ssize_t got = retry_on_eintr([&] { return ::read(source.fd, source.buffer.data(), source.buffer.size()); });
-    if (got < 0) throw sys_error("read");
-    source.bytes_read += static_cast<std::uint64_t>(got);
-    if (*source.on_input) (*source.on_input)(source.bytes_read);
-    *block = source.buffer.data();
-    return got;
+    const std::string_view some = source.read_some();
+    *block = some.data();
+    return static_cast<la_ssize_t>(some.size());
   } catch (...) {  // must not cross the C library; decompress_with_libarchive throws it on
     source.failure = std::current_exception();
     return -1;
@@ -257,19 +265,14 @@ void decompress_with_libarchive(FdSource& source, const Decompressor::Sink& sink
 
 }  // namespace
 
-void decompress_fd(int fd, const Decompressor::Sink& sink, const std::function<void(std::uint64_t)>& on_input) {
+void decompress_fd(int fd, const Decompressor::Sink& sink, const std::function<void(std::uint64_t)>& on_input,
+                   const std::function<void()>& before_read) {
   FdSource source;
   source.fd = fd;
   source.on_input = &on_input;
-  const auto read_some = [&]() -> std::string_view {
-    const ssize_t got = retry_on_eintr([&] { return ::read(fd, source.buffer.data(), source.buffer.size()); });
-    if (got < 0) throw sys_error("read");
-    source.bytes_read += static_cast<std::uint64_t>(got);
-    if (on_input && got > 0) on_input(source.bytes_read);
-    return {source.buffer.data(), static_cast<std::size_t>(got)};
-  };
+  source.before_read = &before_read;
   while (source.beginning.size() < magic_bytes) {
-    const std::string_view some = read_some();
+    const std::string_view some = source.read_some();
     if (some.empty()) break;
     source.beginning.append(some);
   }
@@ -281,7 +284,7 @@ void decompress_fd(int fd, const Decompressor::Sink& sink, const std::function<v
   Decompressor decompressor(sink);
   decompressor.write(source.beginning);
   for (;;) {
-    const std::string_view some = read_some();
+    const std::string_view some = source.read_some();
     if (some.empty()) break;
     decompressor.write(some);
   }

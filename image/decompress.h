@@ -46,8 +46,10 @@ class Decompressor {
 };
 
 /// Reads a whole descriptor (pipe or file), of any Compression, into the sink. Blocks on it.
-/// `on_input` is told the compressed bytes read so far.
+/// `on_input` is told the compressed bytes read so far; `before_read` may wait for the descriptor in a way of its own,
+/// or throw to end the reading.
 void decompress_fd(int fd, const Decompressor::Sink& sink,
-                   const std::function<void(std::uint64_t bytes_read)>& on_input = {});
+                   const std::function<void(std::uint64_t bytes_read)>& on_input = {},
+                   const std::function<void()>& before_read = {});
 
 }  // namespace mydocker::image

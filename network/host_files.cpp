@@ -131,6 +131,21 @@ std::string make_hosts_file(const std::vector<HostsEntry>& extra, const std::vec
   return out;
 }
 
+std::string replace_host_address(std::string_view text, std::string_view name, const std::string& address) {
+  if (!is_address(address)) throw Error(ErrorKind::invalid_argument, concat("invalid IP address: \"", address, "\""));
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    const std::vector<std::string> words = split_words(line.substr(0, line.find('#')));
+    const bool is_its_line = words.size() > 1 && words[1] == name && words[0] != address;
+    out += is_its_line ? concat(address, line.substr(line.find(words[0]) + words[0].size())) : std::string(line);
+    if (end < text.size()) out.push_back('\n');
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
 std::vector<std::string> make_host_names(std::string_view hostname, std::string_view domain_name) {
   std::vector<std::string> names;
   if (!domain_name.empty()) {

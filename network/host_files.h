@@ -24,6 +24,10 @@ HostsEntry parse_extra_host(std::string_view text, std::string_view gateway);
 std::string make_hosts_file(const std::vector<HostsEntry>& extra, const std::vector<HostsEntry>& own,
                             bool ipv6_loopback = true);
 
+/// The text with `address` in every line that names `name` first; all else stays as it is, byte for byte.
+/// Throws Error{invalid_argument} when `address` is none.
+std::string replace_host_address(std::string_view text, std::string_view name, const std::string& address);
+
 /// The names of a container for its own line: "web.example.org web", or the host name alone.
 std::vector<std::string> make_host_names(std::string_view hostname, std::string_view domain_name);
 

@@ -29,7 +29,9 @@ struct SyslogOptions {
 
 struct LogOptions {
   std::string driver = "json-file";  ///< "json-file", "local", "syslog", "journald" or "none"
-  std::string path;                  ///< of the file drivers; rotated files are path.1 (newest) ... path.N
+  /// Of the file drivers; rotated files are path.1 (newest) ... path.N. With another driver: of the copy that is kept
+  /// beside it in the format of `local`, to be read back; "": none.
+  std::string path;
   std::int64_t max_size_bytes = std::int64_t{20} << 20;  ///< 0 or less: never rotated
   std::int64_t max_files = 5;                            ///< counts the current one; 1 = truncated when full
   bool compress = false;                                 ///< rotated files become path.N.gz

@@ -20,6 +20,7 @@ struct Config {
   std::string tls_ca = "/etc/mydocker/tls/ca.pem";
   std::string tls_certificate = "/etc/mydocker/tls/cert.pem";
   std::string tls_key = "/etc/mydocker/tls/key.pem";
+  std::string metrics_address;   ///< "127.0.0.1:9323": GET /metrics in plain HTTP and nothing else; "" = not served
   std::string group = "docker";  ///< owner of the socket beside root; a missing default group is root's
   bool group_was_set = false;
   std::string pidfile;  ///< "" = <exec-root>/mydockerd.pid

@@ -37,6 +37,8 @@ namespace asio = boost::asio;
 /// How long answers still under way get after the engine's verbs have ended.
 constexpr std::chrono::milliseconds last_answers{1000};
 constexpr std::chrono::seconds heap_trim_interval{60};
+/// Whoever reaches the port of the metrics may use it: a few collectors, not the descriptors of the engine.
+constexpr api::ApiLimits metrics_limits{.json_body_bytes = 4096, .connections = 64, .connections_per_user = 64};
 
 /// As many descriptors as the kernel lets us have: each container holds some (its own limits are set explicitly).
 void raise_descriptor_limit() {
@@ -99,6 +101,7 @@ void make_private_dir(const std::string& path, mode_t mode) {
 struct Listening {
   std::vector<UniqueFd> local;   ///< Unix sockets
   std::vector<UniqueFd> remote;  ///< TCP: behind TLS
+  UniqueFd metrics;              ///< TCP: GET /metrics alone; empty without --metrics-addr
 };
 
 /// A service manager may hand over sockets of either kind.
@@ -127,6 +130,7 @@ Listening open_sockets(const Config& config) {
       sockets.local.push_back(api::listen_on_unix(address, group));
     }
   }
+  if (!config.metrics_address.empty()) sockets.metrics = api::listen_on_tcp(config.metrics_address);
   return sockets;
 }
 
@@ -144,6 +148,7 @@ struct Program {
         sockets(std::move(listening)),
         engine(io.get_executor(), config.engine),
         server(io.get_executor(), api::make_router(engine)),
+        metrics(io.get_executor(), api::make_metrics_router(engine), metrics_limits),
         end_signals(io, SIGTERM, SIGINT),
         reload_signals(io, SIGHUP) {}
 
@@ -153,6 +158,7 @@ struct Program {
   Listening sockets;
   engine::Engine engine;
   api::Server server;
+  api::Server metrics;
   asio::signal_set end_signals;
   asio::signal_set reload_signals;
   std::unique_ptr<api::TlsGate> tls;
@@ -213,12 +219,17 @@ asio::awaitable<void> serve(Program& program) {
   for (UniqueFd& socket : program.sockets.local) program.server.listen(std::move(socket));
   for (UniqueFd& socket : program.sockets.remote) program.tls->listen(std::move(socket));
   for (const std::string& host : program.config.hosts) log::info("API listen on", {{"address", host}});
+  if (program.sockets.metrics) {
+    program.metrics.listen(std::move(program.sockets.metrics));
+    log::info("metrics listen on", {{"address", program.config.metrics_address}});
+  }
   notify_service_manager("READY=1");
   release_start_up_pages();
   co_await program.end_signals.async_wait(asio::use_awaitable);
   log::info("ending; containers run on");
   notify_service_manager("STOPPING=1");
   program.server.refuse_new();
+  program.metrics.refuse_new();
   if (program.tls) program.tls->refuse_new();
   remove_sockets(program.config);
   co_await program.engine.shutdown();

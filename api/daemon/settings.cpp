@@ -178,6 +178,16 @@ void add_ulimit(Config& config, const std::string& value) {
   config.engine.default_ulimits[name] = {soft, hard};
 }
 
+/// Docker takes host:port; a scheme in front would be taken for a host's name.
+void set_metrics_address(Config& config, const std::string& value) {
+  const std::size_t colon = value.rfind(':');
+  if (colon == std::string::npos || value.find("://") != std::string::npos) {
+    refuse(concat("\"", value, "\" is not of the form address:port"));
+  }
+  to_number(value.substr(colon + 1), 1, 65535);
+  config.metrics_address = value;
+}
+
 void set_log_driver(Config& config, const std::string& value) { config.engine.log_driver = value; }
 
 void add_log_option(Config& config, const std::string& value) {
@@ -298,7 +308,8 @@ constexpr Setting settings[] = {
        config.engine.max_download_attempts = static_cast<int>(to_number(value, 1, 100));
      },
      "Attempts at each layer of a pull (default 5)"},
-    {"metrics-addr", 0, "metrics-addr", Takes::one, refuse_unbuilt, "Not implemented yet: GET /metrics on the socket"},
+    {"metrics-addr", 0, "metrics-addr", Takes::one, set_metrics_address,
+     "Serve GET /metrics, and nothing else, in plain HTTP: 127.0.0.1:9323"},
     {"mtu", 0, "mtu", Takes::one,
      [](Config& config, const std::string& value) {
        config.engine.mtu = static_cast<int>(to_number(value, 68, 65535));

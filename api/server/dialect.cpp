@@ -37,6 +37,7 @@ void fit_create_request(ContainerCreateRequest& request, ApiVersion version) {
   HostConfig& host = request.host_config;
   if (before(version, 40) && host.ipc_mode.empty()) host.ipc_mode = "shareable";
   if (before(version, 42)) host.console_size = {};
+  if (!before(version, 42)) host.kernel_memory_bytes = 0;  // the field was taken out of the API and is not read
   if (before(version, 43)) host.annotations.clear();
   if (before(version, 44) && request.healthcheck) request.healthcheck->start_interval_ns = 0;
   for (auto& [network, endpoint] : request.networking_config.endpoints_config) {
@@ -44,6 +45,10 @@ void fit_create_request(ContainerCreateRequest& request, ApiVersion version) {
     if (before(version, 48)) endpoint.gateway_priority = 0;
   }
   for (Mount& mount : host.mounts) fit_mount(mount, version);
+}
+
+void fit_update_request(UpdateRequest& request, ApiVersion version) {
+  if (!before(version, 42)) request.kernel_memory_bytes = 0;
 }
 
 void fit_container_list(std::vector<ContainerSummary>& list, ApiVersion version) {

@@ -16,6 +16,8 @@ namespace mydocker::api {
 /// Throws Error{invalid_argument} where Docker refuses instead of dropping.
 void fit_create_request(ContainerCreateRequest& request, ApiVersion version);
 
+void fit_update_request(UpdateRequest& request, ApiVersion version);
+
 void fit_container_list(std::vector<ContainerSummary>& list, ApiVersion version);
 void fit_network(NetworkInspect& network, ApiVersion version);
 /// The wire form of an image inspect.

@@ -7,6 +7,7 @@
 #include "engine/engine_state.h"
 #include "engine/lifecycle.h"
 #include "engine/pipe_download.h"
+#include "engine/uploads.h"
 #include "image/decompress.h"
 #include "runtime/user.h"
 
@@ -126,7 +127,9 @@ awaitable<void> Engine::put_archive(std::string id, ArchiveUpload options, Uniqu
   const storage::ContainerPath wanted = parse_container_path(options.path);
   const ContainerPtr container = state.containers.get(id);
   Turn turn = co_await container->turns.take();
+  if (container->removed) throw Error(ErrorKind::not_found, concat("No such container: ", id));
   check_allowed(Verb::files, container->state, container->id(), container->name());
+  const Upload upload(container);
   const storage::ContainerView view = co_await make_files_view(state, container);
   SizeChange sizes(state, view.mount_namespace ? std::vector<std::string>{} : size_keys(container->record));
   co_await sizes.begin();
@@ -140,7 +143,7 @@ awaitable<void> Engine::put_archive(std::string id, ArchiveUpload options, Uniqu
     request.owner = find_owner(*state.container_files, view, user);
     try {
       state.container_files->extract(view, request, [&](const std::function<void(std::string_view)>& sink) {
-        image::decompress_fd(body.get(), sink);
+        image::decompress_fd(body.get(), sink, {}, [&] { upload.wait_for_input(body.get()); });
       });
     } catch (const Error& error) {
       rethrow_missing(error, options.path, id);

@@ -35,6 +35,7 @@ void replay_logs(const std::string& path, LogReadOptions options, int client) {
 awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hijack) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
+  const std::uint64_t exits_before = container->exits;
   check_allowed(Verb::attach, container->state, container->id(), container->name());
   runtime::AttachRequest request;
   request.stdin_ = options.stdin_;
@@ -43,8 +44,8 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
   request.framed = !container->record.config.tty && !options.raw;
   request.detach_keys = parse_detach_keys(options.detach_keys);
   request.session_id = random_hex(8);
-  const std::string log_path =
-      options.logs ? readable_log_path(container->record, state.paths.container(container->id())) : "";
+  ReadableLog log;
+  if (options.logs) log = find_readable_log(container->record, state.paths.container(container->id()));
   HijackedClient client = co_await hijack(request.framed);
   request.pending_input = std::move(client.pending_input);
   publish(state, *container, "attach");
@@ -53,10 +54,11 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
     read.want_stdout = options.stdout_;
     read.want_stderr = options.stderr_;
     read.framed = request.framed;
-    read.compact = container->record.host_config.log_config.type == "local";
-    co_await blocking(state.disk_pool, [&] { replay_logs(log_path, read, client.socket.get()); });
+    read.compact = log.compact;
+    co_await blocking(state.disk_pool, [&] { replay_logs(log.path, read, client.socket.get()); });
   }
-  if (!options.stream || container->removed) co_return;  // the connection closes
+  // The connection closes; also when the container has ended meanwhile: a later run is another one's.
+  if (!options.stream || container->removed || container->exits != exits_before) co_return;
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (!shim) {
     container->pending_attaches.push_back(PendingAttach{std::move(request), std::move(client.socket)});

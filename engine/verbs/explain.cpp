@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/explanation.h"
+#include "engine/log_plan.h"
 #include "engine/log_reader.h"
 #include "engine/program_facts.h"
 
@@ -13,13 +14,15 @@ constexpr std::int64_t shown_lines = 10;
 constexpr std::size_t longest_line = 400;
 
 /// The last lines of its output. Blocks; nothing when the log cannot be read.
-std::vector<std::string> read_last_lines(const std::string& path) {
+std::vector<std::string> read_last_lines(const ContainerRecord& record, const std::string& directory) {
   LogReadOptions options;
   options.framed = false;
   options.tail = shown_lines;
   std::string text;
   try {
-    LogReader reader(path, options);
+    const ReadableLog log = find_readable_log(record, directory);
+    options.compact = log.compact;
+    LogReader reader(log.path, options);
     while (text.size() < (std::size_t{1} << 20) && reader.read_some(text) == LogReadState::more) continue;
   } catch (const Error&) {
     return {};
@@ -76,9 +79,9 @@ awaitable<api::Explanation> Engine::explain(std::string id) {
   const std::string full_id = container->id();
   const std::string refused_port = find_refused_port(facts.record.error);
   if (!refused_port.empty()) facts.port = PortHolder{refused_port, find_port_container(state, refused_port, full_id)};
-  const std::string log_path = state.paths.container(full_id) + "/" + full_id + "-json.log";
+  const std::string directory = state.paths.container(full_id);
   co_await blocking(state.disk_pool, [&] {
-    facts.log = read_last_lines(log_path);
+    facts.log = read_last_lines(facts.record, directory);
     if (facts.port && facts.port->holder.empty()) facts.port->holder = find_port_process(refused_port);
     if (facts.record.error.empty() || facts.record.chain_id.empty() || facts.port) return;
     const OverlayMount mount = state.container_layers->mount(full_id, Digest::parse(facts.record.chain_id));

@@ -221,7 +221,10 @@ std::unique_ptr<ProgressStream> Engine::import(UniqueFd body, ImportRequest requ
         *made = image.id.text();
         input->reset();
       },
-      [&state, made] { publish_image(state, "import", *made, *made); });
+      [&state, made, tag = options.reference ? options.reference->familiar() : ""] {
+        if (!tag.empty()) publish_image(state, "tag", *made, tag);
+        publish_image(state, "import", *made, *made);
+      });
 }
 
 awaitable<void> Engine::check_login(api::AuthConfig auth) {

@@ -10,6 +10,7 @@
 #include "engine/health.h"
 #include "engine/lifecycle.h"
 #include "engine/signal_names.h"
+#include "engine/uploads.h"
 
 /// start, stop, restart, kill, pause, unpause, rename, remove, resize (WIRE 16).
 namespace mydocker::engine {
@@ -236,6 +237,8 @@ awaitable<void> Engine::remove(std::string id, RemoveOptions options) {
   const ContainerPtr container = state.containers.get(id);
   check_allowed(options.force ? Verb::force_remove : Verb::remove, container->state, container->id(),
                 container->name());
+  std::optional<ForcedRemoval> forced;
+  if (options.force) forced.emplace(container);  // an upload into a container at rest holds the turn
   const Turn turn = co_await container->turns.take();
   if (container->removed) throw Error(ErrorKind::not_found, concat("No such container: ", id));
   check_allowed(options.force ? Verb::force_remove : Verb::remove, container->state, container->id(),

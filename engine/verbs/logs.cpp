@@ -86,7 +86,7 @@ awaitable<LogStream> Engine::logs(std::string id, LogsOptions options) {
     throw Error(ErrorKind::invalid_argument, "must specify at least one of 'stdout' or 'stderr'");
   }
   check_allowed(Verb::logs, container->state, container->id(), container->name());
-  const std::string path = readable_log_path(container->record, state.paths.container(container->id()));
+  const ReadableLog log = find_readable_log(container->record, state.paths.container(container->id()));
   LogReadOptions read;
   read.want_stdout = options.stdout_;
   read.want_stderr = options.stderr_;
@@ -94,14 +94,14 @@ awaitable<LogStream> Engine::logs(std::string id, LogsOptions options) {
   read.timestamps = options.timestamps;
   read.details = options.details;
   read.framed = !container->record.config.tty;
-  read.compact = container->record.host_config.log_config.type == "local";
+  read.compact = log.compact;
   read.tail = parse_tail(options.tail);
   read.since = parse_unix_timestamp(options.since);
   read.until = parse_unix_timestamp(options.until);
   LogStream stream;
   stream.framed = read.framed;
-  auto bytes = std::make_unique<LogBytes>(state, container, path, read);
-  co_await bytes->open(path, read);
+  auto bytes = std::make_unique<LogBytes>(state, container, log.path, read);
+  co_await bytes->open(log.path, read);
   stream.bytes = std::move(bytes);
   co_return stream;
 }

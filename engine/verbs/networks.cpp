@@ -2,6 +2,7 @@
 
 #include "engine/engine.h"
 #include "engine/engine_state.h"
+#include "engine/prune_filter.h"
 #include "engine/list_filters.h"
 
 /// NetworkList, NetworkInspect (WIRE 24).
@@ -99,6 +100,12 @@ awaitable<api::NetworkInspect> Engine::inspect_network(std::string name) {
     }
   }
   co_return out;
+}
+
+api::NetworksPruneReport Engine::prune_networks(const Filters& filters) {
+  const PruneFilter checked(filters);
+  state_->events.publish("network", "prune", "", {{"reclaimed", "0"}});
+  return {};
 }
 
 }  // namespace mydocker::engine

@@ -66,4 +66,8 @@ awaitable<api::ImagesPruneReport> Engine::prune_images(Filters filters) {
   co_return report;
 }
 
+void Engine::note_build_cache_pruned() {
+  state_->events.publish("builder", "prune", "", {{"reclaimed", "0"}});
+}
+
 }  // namespace mydocker::engine

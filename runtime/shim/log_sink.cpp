@@ -9,9 +9,45 @@ namespace mydocker::shim {
 using runtime::max_log_piece;
 using runtime::StreamId;
 
+namespace {
+
+/// A driver whose messages leave this machine, and the copy that is read back. The copy never holds the output up.
+class CachedLog final : public LogSink {
+ public:
+  CachedLog(std::unique_ptr<LogSink> driver, std::unique_ptr<LogSink> cache)
+      : driver_(std::move(driver)), cache_(std::move(cache)) {}
+
+  void write(StreamId stream, std::string_view data) override {
+    cache_->write(stream, data);
+    driver_->write(stream, data);
+  }
+  void finish(StreamId stream) override {
+    cache_->finish(stream);
+    driver_->finish(stream);
+  }
+  bool has_room() const noexcept override { return driver_->has_room(); }
+  void close() override {
+    cache_->close();
+    driver_->close();
+  }
+  void give_back_memory() override {
+    cache_->give_back_memory();
+    driver_->give_back_memory();
+  }
+
+ private:
+  std::unique_ptr<LogSink> driver_;
+  std::unique_ptr<LogSink> cache_;
+};
+
+}  // namespace
+
 std::unique_ptr<LogSink> open_log(EventLoop& loop, runtime::LogOptions options, std::function<void()> on_room) {
   if (options.driver == "syslog" || options.driver == "journald") {
-    return std::make_unique<SocketLog>(loop, std::move(options), std::move(on_room));
+    auto driver = std::make_unique<SocketLog>(loop, options, std::move(on_room));
+    if (options.path.empty()) return driver;
+    options.driver = "local";
+    return std::make_unique<CachedLog>(std::move(driver), std::make_unique<LogWriter>(std::move(options), &loop));
   }
   return std::make_unique<LogWriter>(std::move(options), &loop);
 }

@@ -27,9 +27,9 @@ class LogSink {
   virtual void give_back_memory() {}
 };
 
-/// Makes the writer of `options.driver`. `on_room` is called when has_room() becomes true again.
-/// Throws Error{invalid_argument} for an unknown driver, Error{unavailable} in the driver's words when its server
-/// cannot be reached, Error{internal}.
+/// Makes the writer of `options.driver`, with a copy beside it if that is wanted. `on_room` is called when has_room()
+/// becomes true again. Throws Error{invalid_argument} for an unknown driver, Error{unavailable} in the driver's words
+/// when its server cannot be reached, Error{internal}.
 std::unique_ptr<LogSink> open_log(EventLoop& loop, runtime::LogOptions options, std::function<void()> on_room);
 
 /// Cuts output into lines, and lines longer than 16 KiB into pieces; a line without its end waits here, as in Docker.

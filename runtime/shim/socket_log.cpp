@@ -26,6 +26,7 @@ constexpr std::size_t blocking_limit_bytes = std::size_t{256} << 10;
 constexpr milliseconds reconnect_delay(1000);
 constexpr int connect_timeout_ms = 10'000;
 constexpr milliseconds close_limit(2000);
+constexpr milliseconds blocking_close_limit(10'000);  ///< nothing is to be lost; Docker waits as long
 constexpr const char* journal_socket = "/run/systemd/journal/socket";
 constexpr const char* local_syslogs[] = {"/dev/log", "/var/run/syslog", "/var/run/log"};
 
@@ -240,7 +241,7 @@ void SocketLog::tell_room() {
 }
 
 void SocketLog::close() {
-  const auto end = std::chrono::steady_clock::now() + close_limit;
+  const auto end = std::chrono::steady_clock::now() + (options_.buffer_bytes > 0 ? close_limit : blocking_close_limit);
   while (socket_ && !queue_.empty() && std::chrono::steady_clock::now() < end) {
     pollfd wait{.fd = socket_.get(), .events = POLLOUT, .revents = 0};
     ::poll(&wait, 1, 100);

@@ -19,6 +19,10 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr milliseconds stall_check_interval(500);
+/// Docker gives a log driver as long to take what is left.
+constexpr milliseconds log_patience(10'000);
+constexpr milliseconds log_check_interval(50);
+constexpr std::size_t last_reads = 16;  ///< of 64 KiB: as much as a pipe holds
 /// A client that has all the time in the world after the container's end: somebody reads with a pager.
 constexpr milliseconds flush_stall_limit(600'000);
 
@@ -154,10 +158,21 @@ void StreamHub::process_ended(milliseconds grace) {
   process_ended_ = true;
   stdin_.discard();
   if (sources_.empty()) return announce_drained();
-  grace_timer_ = loop_.after(grace, [this] {
-    grace_timer_.reset();
-    while (!sources_.empty()) end_source(*sources_.back());
-  });
+  grace_timer_ = loop_.after(grace, [this, deadline = Clock::now() + log_patience] { end_grace(deadline); });
+}
+
+void StreamHub::end_grace(Clock::time_point log_deadline) {
+  grace_timer_.reset();
+  if (log_ != nullptr && !log_->has_room() && Clock::now() < log_deadline) {
+    grace_timer_ = loop_.after(log_check_interval, [this, log_deadline] { end_grace(log_deadline); });
+    return;
+  }
+  while (!sources_.empty()) {
+    Source& source = *sources_.back();
+    // What lay in the pipe while it was paused; its writers may go on for ever.
+    for (std::size_t reads = 0; reads < last_reads && read_once(source) > 0; ++reads) continue;
+    end_source(source);
+  }
 }
 
 void StreamHub::close_clients() {
@@ -171,11 +186,19 @@ void StreamHub::add_source(UniqueFd fd, StreamId stream) {
   sources_.push_back(std::make_unique<Source>(*this, std::move(fd), stream));
 }
 
-void StreamHub::read_source(Source& source) {
+/// What read(2) gave; what came is delivered.
+ssize_t StreamHub::read_once(Source& source) {
   const std::span<char> buffer = loop_.scratch();
   const ssize_t got = retry_on_eintr([&] { return ::read(source.fd(), buffer.data(), buffer.size()); });
-  if (got > 0) return deliver(source.stream(), {buffer.data(), static_cast<std::size_t>(got)});
-  if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+  const int error = errno;
+  if (got > 0) deliver(source.stream(), {buffer.data(), static_cast<std::size_t>(got)});
+  errno = error;
+  return got;
+}
+
+void StreamHub::read_source(Source& source) {
+  const ssize_t got = read_once(source);
+  if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) return;
   end_source(source);  // EOF, or EIO: the last slave of a pty was closed
 }
 

@@ -88,7 +88,8 @@ class StreamHub final : private AttachClient::Owner {
   void resize(std::uint16_t height, std::uint16_t width);
 
   void attach(runtime::StreamChoice choice, UniqueFd client);
-  /// The process has ended: what it wrote is delivered; writers that it left behind have `grace` to end.
+  /// The process has ended: what it wrote is delivered; writers that it left behind have `grace` to end. A log that
+  /// does not keep up has ten seconds, as Docker's has.
   void process_ended(std::chrono::milliseconds grace);
   /// Closes all clients when they have got everything; no new ones are taken.
   void close_clients();
@@ -103,8 +104,10 @@ class StreamHub final : private AttachClient::Owner {
   class Source;
 
   void add_source(UniqueFd fd, runtime::StreamId stream);
+  ssize_t read_once(Source& source);
   void read_source(Source& source);
   void end_source(Source& source);
+  void end_grace(std::chrono::steady_clock::time_point log_deadline);
   void deliver(runtime::StreamId stream, std::string_view data);
   void update_input_flow();
   void update_output_flow();

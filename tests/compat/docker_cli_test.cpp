@@ -199,6 +199,16 @@ TEST_P(DockerCliTest, LogDriversAndTheirOptions) {
                 .code,
             0);
   EXPECT_EQ(docker({"logs", "--details", "tagged"}).out, "a=1,tag=tagged x\n");
+  ASSERT_EQ(docker({"run", "-d", "--name", "remote", "--log-driver", "syslog", "--log-opt",
+                    "syslog-address=udp://127.0.0.1:9", "payload", "sh", "-c", "echo one; echo two >&2; echo three"})
+                .code,
+            0);
+  const CommandResult followed = docker({"logs", "-f", "remote"});
+  EXPECT_EQ(followed.out, "one\nthree\n");
+  EXPECT_EQ(followed.err, "two\n");
+  ASSERT_EQ(docker({"run", "--name", "unread", "--log-driver", "none", "payload", "echo", "x"}).out, "x\n");
+  EXPECT_NE(docker({"logs", "unread"}).err.find("configured logging driver does not support reading"),
+            std::string::npos);
   const CommandResult refused = docker({"create", "--log-opt", "nope=1", "payload"});
   EXPECT_NE(refused.code, 0);
   EXPECT_NE(refused.err.find("unknown log opt 'nope' for json-file log driver"), std::string::npos) << refused.err;

@@ -1,7 +1,9 @@
 // docker cp: HEAD, GET and PUT /containers/{id}/archive, and what a hostile container can do about it.
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "engine/base/base64.h"
 #include "engine/base/sys.h"
@@ -98,6 +100,66 @@ TEST_F(ArchiveTest, RunningPausedAndExitedContainersAreReadAndWritten) {
   EXPECT_EQ(list(get(id, "/in/.").body), "./ ./exited ./paused ./running ");
   start(id);
   EXPECT_EQ(exec(id, {"cat", "/in/exited"}).out, "e");
+}
+
+/// Uploads whose client stops in the middle.
+class StuckUploadTest : public ArchiveTest {
+ protected:
+  /// Sends the head and a first file, and the begin of a second one; gives the open connection.
+  UniqueFd begin_upload(const std::string& id) {
+    UniqueFd socket = connect_unix(client().socket_path(), SOCK_STREAM);
+    const std::string tar = TarBuilder().file("first", "1").file("second", std::string(100'000, 'x')).finish();
+    write_all(socket.get(),
+              concat("PUT ", url(id, "/in"), " HTTP/1.1\r\nHost: d\r\nContent-Type: application/x-tar\r\n",
+                     "Content-Length: ", tar.size(), "\r\n\r\n", tar.substr(0, 20'000)));
+    return socket;
+  }
+  static std::string answer(const UniqueFd& socket) {
+    std::string out(4096, '\0');
+    if (!wait_readable(socket.get(), 30'000)) return "nothing";
+    const ssize_t got = ::recv(socket.get(), out.data(), out.size(), 0);
+    out.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+    return out;
+  }
+  /// Some process of this machine has the container's root mounted.
+  bool is_mounted(const std::string& id) {
+    return run_command({"sh", "-c", "cat /proc/[0-9]*/mountinfo 2>/dev/null | grep -q " + id}).code == 0;
+  }
+};
+
+TEST_F(StuckUploadTest, TheContainersEndEndsTheUploadAndUnmountsItsRoot) {
+  const std::string id = run({.command = {"sh", "-c", "mkdir -p /in; echo ready; exec /payload pause"}});
+  for (const bool removed : {false, true}) {
+    wait_ready(id);
+    const UniqueFd upload = begin_upload(id);
+    ASSERT_TRUE(eventually([&] { return exec(id, {"test", "-e", "/in/first"}).code == 0; }));
+    ASSERT_TRUE(is_mounted(id));
+    if (removed) {
+      EXPECT_EQ(client().remove("/containers/" + id + "?force=1").status, 204);
+    } else {
+      EXPECT_EQ(client().post("/containers/" + id + "/stop?t=0").status, 204);
+    }
+    EXPECT_FALSE(is_mounted(id));
+    const std::string told = answer(upload);
+    EXPECT_TRUE(told.starts_with("HTTP/1.1 409 ")) << told;
+    EXPECT_NE(told.find("has ended during the upload"), std::string::npos) << told;
+    if (removed) break;
+    start(id);
+    EXPECT_EQ(exec(id, {"rm", "-r", "/in"}).code, 0);
+    EXPECT_EQ(exec(id, {"mkdir", "/in"}).code, 0);
+  }
+}
+
+TEST_F(StuckUploadTest, ARemovalByForceDoesNotWaitForTheClientOfAContainerAtRest) {
+  const std::string id = create();
+  ASSERT_EQ(put(id, "/", TarBuilder().directory("in").finish()).status, 200);
+  const UniqueFd upload = begin_upload(id);
+  const std::string first = concat(engine().data_root(), "/containers/", id, "/upper/in/first");
+  ASSERT_TRUE(eventually([&] { return ::access(first.c_str(), F_OK) == 0; }));
+  EXPECT_EQ(client().remove("/containers/" + id + "?force=1").status, 204);
+  const std::string told = answer(upload);
+  EXPECT_TRUE(told.starts_with("HTTP/1.1 409 ")) << told;
+  EXPECT_FALSE(is_mounted(id));
 }
 
 TEST_F(ArchiveTest, VolumesBindsAndTmpfsAreSeenAsTheContainerSeesThem) {

@@ -78,7 +78,7 @@ const std::vector<Row>& rows() {
       {"HostConfig.DeviceCgroupRules", elsewhere, "", "", "CreateFieldsTest.ADeviceRuleOpensADevice"},
       {"HostConfig.DeviceRequests", refused, R"([{"Driver":"nvidia","Count":-1,"Capabilities":[["gpu"]]}])", "",
        "DeviceRequests: could not select device driver \"nvidia\" with capabilities: [[gpu]]"},
-      {"HostConfig.KernelMemory", no_effect, "10000000", "", "kernel memory"},
+      {"HostConfig.KernelMemory", no_effect, "10000000", "", ""},
       {"HostConfig.KernelMemoryTCP", no_effect, "10000000", "", ""},
       {"HostConfig.MemoryReservation", elsewhere, "", "", "LimitsTest.ReservationAndSwapAreWritten"},
       {"HostConfig.MemorySwap", elsewhere, "", "", "LimitsTest.ReservationAndSwapAreWritten"},
@@ -339,6 +339,28 @@ TEST_F(CreateFieldsTest, ThePidNamespaceOfAContainerIsJoined) {
   const std::string donor = run();
   const std::string guest = run({.host = {{"PidMode", "container:" + donor}}});
   EXPECT_EQ(exec(guest, {"readlink", "/proc/self/ns/pid"}).out, exec(donor, {"readlink", "/proc/self/ns/pid"}).out);
+}
+
+TEST_F(CreateFieldsTest, ALinksHostsEntryFollowsItsTargetsAddress) {
+  const json::object bridge{{"NetworkMode", "bridge"}};
+  const std::string target = run({.name = "server", .host = bridge});
+  const std::string linked =
+      run({.name = "linked", .host = {{"NetworkMode", "bridge"}, {"Links", json::array{"server:db"}}}});
+  const auto address = [&] { return text(at(inspect(target), "NetworkSettings.IPAddress")); };
+  const auto hosts = [&] { return exec(linked, {"cat", "/etc/hosts"}).out; };
+  const std::string before = address();
+  EXPECT_NE(hosts().find(before + "\tdb "), std::string::npos) << hosts();
+  EXPECT_EQ(exec(linked, {"sh", "-c", "echo 192.0.2.1 mine >> /etc/hosts"}).code, 0);
+  EXPECT_EQ(client().post("/containers/server/stop?t=0").status, 204);
+  run({.name = "other", .host = bridge});  // takes the address that is free now, if addresses are taken again
+  start(target);
+  const std::string after = address();
+  ASSERT_NE(after, before);
+  const std::string seen = hosts();
+  EXPECT_NE(seen.find(after + "\tdb "), std::string::npos) << seen;
+  EXPECT_EQ(seen.find(before + "\tdb "), std::string::npos) << seen;
+  EXPECT_NE(seen.find("192.0.2.1 mine\n"), std::string::npos) << "its own lines stay: " << seen;
+  EXPECT_NE(seen.find(text(at(inspect(linked), "NetworkSettings.IPAddress"))), std::string::npos) << seen;
 }
 
 TEST_F(CreateFieldsTest, ALinkGivesANameAndVariables) {

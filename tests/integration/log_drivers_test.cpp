@@ -254,8 +254,66 @@ TEST_F(LogDriverTest, SyslogOverUdpInEveryFormat) {
     const std::string message = server.receive();
     EXPECT_TRUE(std::regex_match(message, std::regex(pattern))) << format << ": " << message;
     EXPECT_NE(message.find(id.substr(0, 12)), std::string::npos);
-    EXPECT_EQ(client().get("/containers/" + id + "/logs?stdout=1").status, 501);
+    EXPECT_EQ(logs(id).out, "hello\n");
   }
+}
+
+TEST_F(LogDriverTest, WhatGoesToAServerIsReadBackFromItsCopy) {
+  LogServer server = LogServer::inet(SOCK_DGRAM);
+  const json::object host = log_config("syslog", {{"syslog-address", "udp://" + server.address()}});
+  const std::string id = create({.command = {"sh", "-c", "seq 1 100; echo problem >&2"}, .host = host});
+  for (int round = 1; round <= 2; ++round) {  // followed to its end, and gone on with in the next run
+    start(id);
+    HttpStream stream = client().open("GET", "/containers/" + id + "/logs?stdout=1&stderr=1&follow=1&tail=all");
+    const Demultiplexed all = demultiplex(stream.read_to_end());
+    EXPECT_EQ(std::count(all.out.begin(), all.out.end(), '\n'), 100 * round);
+    EXPECT_TRUE(all.out.starts_with("1\n2\n") && all.out.ends_with("\n99\n100\n"));
+    EXPECT_EQ(std::count(all.err.begin(), all.err.end(), '\n'), round);
+    wait(id);
+  }
+  EXPECT_EQ(logs(id, "&tail=3").out, "99\n100\n");
+  EXPECT_TRUE(std::regex_search(logs(id, "&tail=1&timestamps=1").err, std::regex(R"(^\d{4}-.*\.\d{9}Z problem\n$)")));
+  EXPECT_EQ(logs(id, "&since=4000000000").out, "");
+  HttpStream replay = client().open("POST", "/containers/" + id + "/attach?logs=1&stderr=1");
+  EXPECT_EQ(demultiplex(replay.read_to_end()).err, "problem\nproblem\n");
+  EXPECT_EQ(text(at(inspect(id), "LogPath")), "");
+  EXPECT_NE(server.receive().find("]: 1\n"), std::string::npos);  // and the server got it as well
+}
+
+TEST_F(LogDriverTest, TheCopysOptionsAreDockers) {
+  LogServer server = LogServer::inet(SOCK_DGRAM);
+  const auto syslog = [&](json::object options) {
+    options["syslog-address"] = "udp://" + server.address();
+    return log_config("syslog", std::move(options));
+  };
+  const std::string off = finished("echo x", syslog({{"cache-disabled", "true"}}));
+  const Response refused = client().get("/containers/" + off + "/logs?stdout=1");
+  EXPECT_EQ(refused.status, 501);
+  EXPECT_EQ(refused.message(), "configured logging driver does not support reading");
+  EXPECT_EQ(client().post("/containers/" + off + "/attach?logs=1&stdout=1").status, 501);
+  EXPECT_FALSE(find_file_at(AT_FDCWD, directory(off) + "/cache.log"));
+
+  const std::string small = finished(
+      "seq 1 20000", syslog({{"cache-max-size", "50k"}, {"cache-max-file", "2"}, {"cache-compress", "false"}}));
+  const std::string kept = logs(small).out;
+  EXPECT_TRUE(kept.ends_with("\n19999\n20000\n"));
+  EXPECT_LT(kept.size(), 100'000U);
+  struct stat status{};
+  ASSERT_EQ(::stat((directory(small) + "/cache.log").c_str(), &status), 0);
+  EXPECT_LE(status.st_size, 50'000);
+  EXPECT_EQ(::stat((directory(small) + "/cache.log.1").c_str(), &status), 0);
+  EXPECT_NE(::stat((directory(small) + "/cache.log.2").c_str(), &status), 0);
+
+  const std::pair<json::object, const char*> rows[] = {
+      {{{"cache-disabled", "maybe"}}, "invalid value for log opt cache-disabled: \"maybe\""},
+      {{{"cache-max-size", "big"}}, "invalid size: 'big'"},
+      {{{"cache-max-file", "0"}}, "cache-max-file cannot be less than 1"},
+      {{{"cache-zz", "0"}}, "unknown log opt 'cache-zz' for syslog log driver"}};
+  for (const auto& [options, words] : rows) EXPECT_EQ(try_create(syslog(options)).message(), words);
+  // A driver that is read by itself takes the options and needs no copy.
+  const std::string plain = finished("echo x", log_config("json-file", {{"cache-disabled", "true"}}));
+  EXPECT_EQ(logs(plain).out, "x\n");
+  EXPECT_FALSE(find_file_at(AT_FDCWD, directory(plain) + "/cache.log"));
 }
 
 TEST_F(LogDriverTest, SyslogFacilityTagAndSeverity) {
@@ -354,6 +412,8 @@ TEST_F(LogDriverTest, JournaldGetsFieldsAndIsRefusedWhereThereIsNone) {
     }
     const std::string two = journal.receive();
     EXPECT_NE(two.find("MESSAGE=bad\nPRIORITY=3\n"), std::string::npos) << two;
+    EXPECT_EQ(logs(id).out, "hello\n");
+    EXPECT_EQ(logs(id).err, "bad\n");
   }
   remove(id);
   ASSERT_EQ(::umount2("/run", MNT_DETACH), 0);

@@ -240,7 +240,8 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
   write(R"({"labels":["stage=two"], "debug":true, "max-concurrent-downloads":7, "max-concurrent-uploads":9,
             "registry-mirrors":["http://127.0.0.1:5999"], "insecure-registries":["example.test:5000"],
             "features":{"shiny":true}, "shutdown-timeout":20, "live-restore":true, "default-shm-size":"32m",
-            "runtimes":{"other":{"path":"/bin/true"}}})");
+            "max-download-attempts":4, "log-level":"debug",
+            "runtimes":{"other":{"path":"/bin/true"}}, "default-runtime":"other"})");
   hangup();
   const json::value event = parse_json(events.read_line().value_or("{}"));
   EXPECT_EQ(text(at(event, "Action")), "reload");
@@ -254,6 +255,8 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
   EXPECT_EQ(attribute("features"), R"({"shiny":true})");
   EXPECT_EQ(attribute("shutdown-timeout"), "20");
   EXPECT_EQ(attribute("registry-mirrors"), R"(["http://127.0.0.1:5999"])");
+  EXPECT_EQ(attribute("max-download-attempts"), "4");
+  EXPECT_EQ(attribute("default-runtime"), "other");
   const json::value now = info();
   EXPECT_EQ(text(at(now, "Labels.0")), "stage=two");
   EXPECT_EQ(at(now, "Debug"), json::value(true));
@@ -261,9 +264,37 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
   EXPECT_EQ(at(now, "RegistryConfig.IndexConfigs").as_object().at("example.test:5000").at("Secure"),
             json::value(false));
   EXPECT_TRUE(at(now, "Runtimes").as_object().contains("other"));
+  EXPECT_EQ(text(at(now, "DefaultRuntime")), "other");
   EXPECT_EQ(text(at(inspect(id), "State.Status")), "running");
   const json::value fresh = inspect(create());
   EXPECT_EQ(at(fresh, "HostConfig.ShmSize").to_number<std::int64_t>(), 32 << 20);
+  EXPECT_EQ(text(at(fresh, "HostConfig.Runtime")), "other");
+}
+
+TEST_F(ReloadTest, EveryOtherKeyIsNamedAsOneThatNeedsARestart) {
+  const std::pair<const char*, const char*> keys[] = {
+      {"bip", "\"172.29.0.1/16\""},
+      {"cgroup-parent", "\"/elsewhere\""},
+      {"default-ulimits", R"({"nofile":{"Name":"nofile","Hard":2048,"Soft":1024}})"},
+      {"dns", R"(["192.0.2.53"])"},
+      {"icc", "false"},
+      {"init", "true"},
+      {"ip", "\"127.0.0.1\""},
+      {"log-driver", "\"local\""},
+      {"log-opts", R"({"max-size":"1m"})"},
+      {"metrics-addr", "\"127.0.0.1:19324\""},
+      {"mtu", "1400"},
+      {"no-new-privileges", "true"},
+      {"seccomp-profile", "\"unconfined\""}};
+  for (const auto& [key, value] : keys) {
+    write(concat(R"({"labels":["stage=)", key, R"("], ")", key, "\":", value, "}"));
+    hangup();
+    ASSERT_TRUE(eventually([&] { return text(at(info(), "Labels.0")) == concat("stage=", key); })) << key;
+    const std::string log = engine().log();
+    const std::size_t told = log.rfind("a changed setting takes effect at the next start");
+    ASSERT_NE(told, std::string::npos) << key;
+    EXPECT_NE(log.find(key, told), std::string::npos) << key << log.substr(told);
+  }
 }
 
 TEST_F(ReloadTest, ABadFileChangesNothingAndIsNamedInTheLog) {

@@ -1,10 +1,16 @@
 // What the engine says of itself: disk use, metrics, traces, and why a container ended.
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <csignal>
+#include <fstream>
 #include <regex>
 #include <set>
 #include <sstream>
 
+#include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -137,6 +143,75 @@ TEST_F(SystemTest, MetricsAreWellFormedAndCount) {
   EXPECT_TRUE(has("process_resident_memory_bytes "));
 }
 
+class MetricsAddressTest : public SystemTest {
+ protected:
+  static constexpr const char* address = "127.0.0.1:19323";
+  /// Somebody else on that port.
+  static UniqueFd open_tcp_listener() {
+    UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in other{};
+    other.sin_family = AF_INET;
+    other.sin_port = htons(19323);
+    other.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&other), sizeof other) != 0 ||
+        ::listen(socket.get(), 1) != 0) {
+      throw sys_error("listen");
+    }
+    return socket;
+  }
+  CommandResult curl(std::vector<std::string> more) {
+    more.insert(more.begin(), {"curl", "--silent", "--show-error", "--max-time", "60", "--noproxy", "*"});
+    return run_command(more);
+  }
+  /// The status of an answer on the port of the metrics.
+  std::string status(const std::string& method, const std::string& path) {
+    return curl({"--output", "/dev/null", "--write-out", "%{http_code}", "--request", method,
+                 concat("http://", address, path)})
+        .out;
+  }
+};
+
+TEST_F(MetricsAddressTest, ThePortServesTheMetricsAndNothingElse) {
+  REQUIRE_PROGRAM("curl");
+  for (const bool by_file : {false, true}) {
+    if (by_file) {
+      const std::string file = scratch("daemon.json");
+      std::ofstream(file) << json::object{{"metrics-addr", address}};
+      engine().set_flags({"--config-file", file});
+    } else {
+      engine().set_flags({"--metrics-addr", address});
+    }
+    engine().restart();
+    take_snapshot();
+    const CommandResult metrics = curl({"--include", concat("http://", address, "/metrics")});
+    EXPECT_EQ(metrics.code, 0) << metrics.err;
+    EXPECT_NE(metrics.out.find("200 OK"), std::string::npos) << metrics.out;
+    EXPECT_NE(metrics.out.find("text/plain; version=0.0.4"), std::string::npos) << metrics.out;
+    EXPECT_NE(metrics.out.find("\nengine_daemon_container_states_containers{state=\"running\"} 0\n"),
+              std::string::npos);
+    for (const char* path : {"/_ping", "/info", "/containers/json", "/v1.41/containers/json", "/", "/metrics/x"}) {
+      EXPECT_EQ(status("GET", path), "404") << path;
+    }
+    EXPECT_EQ(status("POST", "/containers/create"), "404");
+    EXPECT_EQ(status("POST", "/metrics"), "404");
+    EXPECT_EQ(client().get("/_ping").status, 200);
+  }
+}
+
+TEST_F(MetricsAddressTest, ATakenPortEndsTheEngineWithItsReason) {
+  const UniqueFd taken = open_tcp_listener();
+  engine().kill();
+  engine().set_flags({"--metrics-addr", address});
+  try {
+    engine().start();
+    ADD_FAILURE() << "the engine runs";
+  } catch (const Error& error) {
+    EXPECT_NE(error.message().find(concat("listen tcp://", address, ": ")), std::string::npos) << error.message();
+  }
+  engine().set_flags({});
+  engine().start();
+}
+
 TEST_F(SystemTest, TheTraceSaysWhereTheTimeOfAStartWent) {
   const std::string id = run();
   const CommandResult result = mydocker({"system", "trace"});
@@ -188,6 +263,126 @@ TEST_F(ExplainTest, AMissingProgramAndAMissingInterpreter) {
   EXPECT_NE(why.find("/bin/missing"), std::string::npos) << why;
   remove(text(at(inspect("script"), "Id")));
   client().remove("/images/script");
+}
+
+TEST_F(ExplainTest, AnElfProgramsMissingInterpreterIsNamed) {
+  // The head of a 64-bit program with one program header: PT_INTERP, whose text follows.
+  std::string elf(0x78, '\0');
+  const auto put = [&](std::size_t at, std::uint64_t value, std::size_t bytes) {
+    for (std::size_t i = 0; i < bytes; ++i) elf[at + i] = static_cast<char>(value >> (8 * i));
+  };
+  const std::string interpreter("/lib/ld-absent.so.1\0", 20);
+  elf.replace(0, 7,
+              std::string("\x7f"
+                          "ELF\x02\x01\x01",
+                          7));
+  put(0x10, 3, 2);     // ET_DYN
+  put(0x12, 62, 2);    // x86-64
+  put(0x14, 1, 4);     // version
+  put(0x20, 0x40, 8);  // program headers
+  put(0x34, 64, 2);    // size of this head
+  put(0x36, 56, 2);    // size of a program header
+  put(0x38, 1, 2);     // one
+  put(0x40, 3, 4);     // PT_INTERP
+  put(0x48, elf.size(), 8);
+  put(0x60, interpreter.size(), 8);
+  put(0x68, interpreter.size(), 8);
+  elf += interpreter;
+  load({.name = "foreign:latest", .layers = {TarBuilder().file("app", elf, 0755).finish()}});
+  create({.image = "foreign", .command = {"/app"}, .name = "foreign"});
+  EXPECT_NE(client().post("/containers/foreign/start").status, 204);
+  const std::string why = explain("foreign");
+  EXPECT_NE(why.find("/app is there, but the interpreter it needs is not"), std::string::npos) << why;
+  EXPECT_NE(why.find("/lib/ld-absent.so.1"), std::string::npos) << why;
+  remove(text(at(inspect("foreign"), "Id")));
+  client().remove("/images/foreign");
+}
+
+TEST_F(ExplainTest, ADeniedCallAndADroppedCapabilityAreNamed) {
+  const auto fails = [&](const std::string& name, const std::string& script, json::object host = {}) {
+    const std::string id = run({.command = {"sh", "-c", script}, .name = name, .host = std::move(host)});
+    EXPECT_NE(wait(id), 0);
+    return explain(name);
+  };
+  const std::string mounted = fails("mounter", "/bin/busybox mount -t tmpfs none /tmp");
+  EXPECT_NE(mounted.find("system call mount, which needs CAP_SYS_ADMIN"), std::string::npos) << mounted;
+  EXPECT_NE(mounted.find("--cap-add SYS_ADMIN"), std::string::npos) << mounted;
+  const std::string owned = fails("owner", "touch /f; /bin/busybox chown 7 /f", {{"CapDrop", json::array{"CHOWN"}}});
+  EXPECT_NE(owned.find("CAP_CHOWN; the container does not have it"), std::string::npos) << owned;
+  const std::string killed = fails(
+      "killed", "/bin/busybox hostname other",
+      {{"SecurityOpt",
+        json::array{
+            R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sethostname"],"action":"SCMP_ACT_KILL_PROCESS"}]})"}},
+       {"CapAdd", json::array{"SYS_ADMIN"}}});
+  EXPECT_NE(killed.find("159"), std::string::npos) << killed;
+  const std::string own = fails(
+      "own", "exec /bin/busybox hostname other",
+      {{"SecurityOpt",
+        json::array{
+            R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["sethostname"],"action":"SCMP_ACT_KILL_PROCESS"}]})"}},
+       {"CapAdd", json::array{"SYS_ADMIN"}}});
+  EXPECT_NE(own.find("a system call that its seccomp profile forbids"), std::string::npos) << own;
+}
+
+TEST_F(ExplainTest, AnUnhealthyOneShowsItsProbeAndALoopItsRestarts) {
+  const std::string sick =
+      run({.name = "sick",
+           .extra = {{"Healthcheck", json::object{{"Test", json::array{"CMD-SHELL", "echo no answer on 8080; exit 1"}},
+                                                  {"Interval", 20'000'000},
+                                                  {"Retries", 1}}}}});
+  EXPECT_TRUE(eventually([&] { return text(at(inspect(sick), "State.Health.Status")) == "unhealthy"; }));
+  const std::string why = explain("sick");
+  EXPECT_NE(why.find("It runs, but its health check fails"), std::string::npos) << why;
+  EXPECT_NE(why.find("The last probe said: no answer on 8080"), std::string::npos) << why;
+
+  const std::string loop = run({.command = {"sh", "-c", "echo cannot go on; exit 7"},
+                                .name = "loop",
+                                .host = {{"RestartPolicy", json::object{{"Name", "always"}}}}});
+  std::string told;
+  EXPECT_TRUE(eventually([&] {
+    told = explain("loop");
+    return told.find("The next restart waits for its back-off") != std::string::npos &&
+           told.find(" times by its policy always") != std::string::npos;
+  })) << told;
+  EXPECT_NE(told.find("It ended by itself with code 7"), std::string::npos) << told;
+  EXPECT_NE(told.find("  | cannot go on"), std::string::npos) << told;
+}
+
+TEST_F(ExplainTest, TheLastLinesOfEveryReadableDriverAreShown) {
+  const json::object syslog{{"syslog-address", "udp://127.0.0.1:9"}};
+  const std::pair<const char*, json::object> drivers[] = {{"json-file", {}}, {"local", {}}, {"syslog", syslog}};
+  for (const auto& [driver, options] : drivers) {
+    const std::string id = run({.command = {"sh", "-c", "seq 1 30; echo last words >&2; exit 2"},
+                                .name = driver,
+                                .host = {{"LogConfig", json::object{{"Type", driver}, {"Config", options}}}}});
+    wait(id);
+    const std::string why = explain(driver);
+    EXPECT_NE(why.find("  | 30\n  | last words\n"), std::string::npos) << why;
+    EXPECT_EQ(why.find("  | 20\n"), std::string::npos) << why;
+  }
+  const std::string silent =
+      run({.command = {"echo", "x"}, .name = "silent", .host = {{"LogConfig", json::object{{"Type", "none"}}}}});
+  wait(silent);
+  EXPECT_EQ(explain("silent").find("last lines"), std::string::npos) << explain("silent");
+}
+
+TEST_F(ExplainTest, AForeignHolderOfAPortIsNamed) {
+  UniqueFd holder(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  socklen_t length = sizeof address;
+  ASSERT_EQ(::bind(holder.get(), reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(::listen(holder.get(), 1), 0);
+  ASSERT_EQ(::getsockname(holder.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  create({.name = "refused",
+          .host = {{"NetworkMode", "bridge"},
+                   {"PortBindings", json::object{{"80/tcp", json::array{json::object{{"HostPort", port}}}}}}}});
+  EXPECT_NE(client().post("/containers/refused/start").status, 204);
+  const std::string why = explain("refused");
+  EXPECT_NE(why.find(port + " is taken"), std::string::npos) << why;
+  EXPECT_NE(why.find(concat("(pid ", ::getpid(), ")")), std::string::npos) << why;
 }
 
 TEST_F(ExplainTest, ThePortsHolderIsNamed) {

@@ -9,7 +9,8 @@ awaitable<void> answer_no_buildkit(Engine&, const Request&, Writer& out) {
 }
 
 /// BuildPrune: the classic builder keeps no cache of its own; `system prune` calls this.
-awaitable<void> prune_build_cache(Engine&, const Request&, Writer& out) {
+awaitable<void> prune_build_cache(Engine& engine, const Request&, Writer& out) {
+  engine.note_build_cache_pruned();
   json::object report{{"CachesDeleted", nullptr}, {"SpaceReclaimed", 0}};
   co_await out.json(Status::ok, std::move(report));
 }

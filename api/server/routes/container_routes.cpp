@@ -141,6 +141,7 @@ awaitable<void> remove_link(Engine& engine, const Request& request, Writer& out)
 /// ContainerUpdate: limits and restart policy, live.
 awaitable<void> update_container(Engine& engine, const Request& request, Writer& out) {
   auto body = request.read_body<UpdateRequest>();
+  fit_update_request(body, request.version);
   const UpdateResponse response = co_await engine.update(request.path_param("id"), std::move(body));
   co_await out.object(Status::ok, response);
 }

@@ -18,7 +18,7 @@ awaitable<void> start_exec(Engine& engine, const Request& request, Writer& out) 
   auto body = request.read_body<ExecStartRequest>(BodyRule::optional);
   if (request.version.minor < 42) body.console_size.reset();
   const bool detach = body.detach;
-  engine::Hijack hijack = make_hijack(out, HijackHead::exec);
+  engine::Hijack hijack = make_hijack(request, out, HijackHead::exec, true);
   co_await engine.start_exec(request.path_param("id"), std::move(body), std::move(hijack));
   if (detach) co_await out.empty(Status::ok);
 }

@@ -20,11 +20,16 @@ awaitable<void> inspect_network(Engine& engine, const Request& request, Writer& 
   co_await out.object(Status::ok, network);
 }
 
+/// NetworkPrune.
+awaitable<void> prune_networks(Engine& engine, const Request& request, Writer& out) {
+  co_await out.object(Status::ok, engine.prune_networks(request.filters()));
+}
+
 constexpr EngineRoute routes[] = {
     {Method::get, "/networks", list_networks},
     {Method::get, "/networks/", list_networks},
     {Method::post, "/networks/create", answer_not_implemented},
-    {Method::post, "/networks/prune", answer_not_implemented},
+    {Method::post, "/networks/prune", prune_networks},
     {Method::get, "/networks/{id}", inspect_network},
     {Method::post, "/networks/{id}/connect", answer_not_implemented},
     {Method::post, "/networks/{id}/disconnect", answer_not_implemented},

@@ -1,8 +1,12 @@
 #include "api/server/routes/routes.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
 #include <array>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
@@ -14,8 +18,23 @@ namespace {
 
 constexpr std::size_t download_buffer = std::size_t{256} << 10;
 
-awaitable<engine::HijackedClient> hijack_client(Writer* out, HijackHead form, bool framed) {
+/// docker-py reads a hijacked stream beside the buffer that it read the head into: what the kernel gave it along with
+/// the head is lost to it. So it gets a moment to take the head alone.
+awaitable<void> wait_until_taken(int socket) {
+  constexpr std::chrono::milliseconds look_again{1};
+  constexpr std::chrono::milliseconds patience{2000};
+  const auto end = std::chrono::steady_clock::now() + patience;
+  asio::steady_timer timer(co_await asio::this_coro::executor);
+  int unread = 0;
+  while (::ioctl(socket, SIOCOUTQ, &unread) == 0 && unread > 0 && std::chrono::steady_clock::now() < end) {
+    timer.expires_after(look_again);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+awaitable<engine::HijackedClient> hijack_client(Writer* out, HijackHead form, bool reads_beside, bool framed) {
   RawClient raw = co_await out->hijack(form, framed);
+  if (reads_beside) co_await wait_until_taken(raw.socket.get());
   engine::HijackedClient client;
   client.socket = std::move(raw.socket);
   client.pending_input = std::move(raw.pending_input);
@@ -78,6 +97,12 @@ awaitable<void> run(const EngineRoute* route, Engine* engine, const Request& req
   if (failure) std::rethrow_exception(failure);
 }
 
+Route make_route(Engine& engine, const EngineRoute& row) {
+  return {row.method, std::string(row.pattern),
+          [&engine, route = &row](const Request& request, Writer& out) { return run(route, &engine, request, out); },
+          row.on_hangup, row.body};
+}
+
 }  // namespace
 
 Router make_router(Engine& engine) {
@@ -85,12 +110,15 @@ Router make_router(Engine& engine) {
                           network_routes(), volume_routes(),    build_routes(),  plugin_routes(), swarm_routes()};
   std::vector<Route> routes;
   for (const std::span<const EngineRoute> table : tables) {
-    for (const EngineRoute& row : table) {
-      routes.push_back(
-          {row.method, std::string(row.pattern),
-           [&engine, route = &row](const Request& request, Writer& out) { return run(route, &engine, request, out); },
-           row.on_hangup, row.body});
-    }
+    for (const EngineRoute& row : table) routes.push_back(make_route(engine, row));
+  }
+  return Router(std::move(routes));
+}
+
+Router make_metrics_router(Engine& engine) {
+  std::vector<Route> routes;
+  for (const EngineRoute& row : system_routes()) {
+    if (row.pattern == "/metrics") routes.push_back(make_route(engine, row));
   }
   return Router(std::move(routes));
 }
@@ -100,8 +128,9 @@ awaitable<void> answer_not_implemented(Engine&, const Request& request, Writer&)
   co_return;  // makes it a coroutine
 }
 
-engine::Hijack make_hijack(Writer& out, HijackHead form) {
-  return [out = &out, form](bool framed) { return hijack_client(out, form, framed); };
+engine::Hijack make_hijack(const Request& request, Writer& out, HijackHead form, bool data_follows) {
+  const bool reads_beside = data_follows && request.header("User-Agent").starts_with("docker-sdk-python/");
+  return [out = &out, form, reads_beside](bool framed) { return hijack_client(out, form, reads_beside, framed); };
 }
 
 awaitable<void> write_progress(std::unique_ptr<engine::ProgressStream> progress, Writer& out) {

@@ -33,13 +33,16 @@ std::span<const EngineRoute> swarm_routes();
 
 /// All of them over one engine, which outlives the router.
 Router make_router(Engine& engine);
+/// GET /metrics alone: for who may read the figures and nothing else (--metrics-addr).
+Router make_metrics_router(Engine& engine);
 
 // --- what several tables use ---------------------------------------------------------------------------------------
 
 /// For endpoints that exist in the API and not (yet) here: Error{not_implemented} that names the call.
 awaitable<void> answer_not_implemented(Engine& engine, const Request& request, Writer& out);
-/// The engine's way to take a connection over. `out` outlives the call.
-engine::Hijack make_hijack(Writer& out, HijackHead form);
+/// The engine's way to take a connection over. `data_follows`: the engine's side writes as soon as the head is written.
+/// `out` outlives the call.
+engine::Hijack make_hijack(const Request& request, Writer& out, HijackHead form, bool data_follows);
 /// Lines of a progress stream, "\r\n" after each (WIRE 8); an error after the first line is the last line.
 awaitable<void> write_progress(std::unique_ptr<engine::ProgressStream> progress, Writer& out);
 /// A tar from the engine's pipe. What fails before its first byte is an error with a status.

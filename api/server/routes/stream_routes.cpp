@@ -27,7 +27,7 @@ awaitable<void> attach_container(Engine& engine, const Request& request, Writer&
   options.stdout_ = request.query_bool("stdout");
   options.stderr_ = request.query_bool("stderr");
   options.detach_keys = request.query_text("detachKeys");
-  engine::Hijack hijack = make_hijack(out, HijackHead::attach);
+  engine::Hijack hijack = make_hijack(request, out, HijackHead::attach, options.logs);
   co_await engine.attach(request.path_param("id"), std::move(options), std::move(hijack));
 }
 

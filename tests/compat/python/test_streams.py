@@ -70,6 +70,12 @@ class Attach(ClientTest):
                 out[i] += pair[i] or b""
         self.assertEqual(out, [b"out 1\nout 2\n", b"err 1\nerr 2\n"])
 
+    def test_the_replay_of_an_ended_container_is_whole(self):
+        container = self.started(["/payload", "both", "3"])
+        container.wait()
+        for _ in range(50):
+            self.assertEqual(container.attach(logs=True, stream=False, stderr=False), b"out 1\nout 2\nout 3\n")
+
     def test_half_close_of_stdin_ends_the_input_only(self):
         # The low-level client sets StdinOnce, the models do not.
         made = self.api.create_container("payload:latest", ["/payload", "cat"], stdin_open=True,

@@ -91,6 +91,11 @@ TEST(DaemonFlags, MistakesAreNamed) {
   EXPECT_EQ(message_of({"--data-root=rel"}), "--data-root: \"rel\" is not an absolute path");
   EXPECT_EQ(message_of({"word"}), "unexpected argument: word");
   EXPECT_EQ(message_of({"--mtu=big"}), "--mtu: \"big\" is not a number from 68 to 65535");
+  EXPECT_EQ(parse({"--metrics-addr=127.0.0.1:9323"}).metrics_address, "127.0.0.1:9323");
+  EXPECT_EQ(message_of({"--metrics-addr=9323"}), "--metrics-addr: \"9323\" is not of the form address:port");
+  EXPECT_EQ(message_of({"--metrics-addr=tcp://127.0.0.1:9323"}),
+            "--metrics-addr: \"tcp://127.0.0.1:9323\" is not of the form address:port");
+  EXPECT_EQ(message_of({"--metrics-addr=a:0"}), "--metrics-addr: \"0\" is not a number from 1 to 65535");
   EXPECT_EQ(message_of({"--userns-remap=default"}), "--userns-remap: is not implemented yet");
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"-H", "tcp://0.0.0.0:2375"},

@@ -105,5 +105,17 @@ TEST(Dialect, ListsAndInspectsAreBroughtDown) {
   EXPECT_FALSE(image(50).at("Config").as_object().contains("Tty"));
 }
 
+TEST(Dialect, KernelMemoryIsReadBefore142Only) {
+  constexpr std::string_view body = R"({"HostConfig": {"KernelMemory": 1000000}})";
+  EXPECT_EQ(fit(body, 41).host_config.kernel_memory_bytes, 1000000);
+  EXPECT_EQ(fit(body, 42).host_config.kernel_memory_bytes, 0);
+  EXPECT_EQ(write_json(to_json(fit(body, 51))).find("KernelMemory"), std::string::npos);
+  for (const int minor : {41, 42}) {
+    auto update = from_json<UpdateRequest>(parse_json(R"({"KernelMemory": 1000000})"));
+    fit_update_request(update, ApiVersion{1, minor});
+    EXPECT_EQ(update.kernel_memory_bytes, minor == 41 ? 1000000 : 0);
+  }
+}
+
 }  // namespace
 }  // namespace mydocker::api

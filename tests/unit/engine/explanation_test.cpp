@@ -51,14 +51,36 @@ TEST(Explanation, AnOomKillNamesTheLimitAndAStopIsNone) {
   EXPECT_NE(make_explanation(facts).verdict.find("It was stopped"), std::string::npos);
 }
 
-TEST(Explanation, ARefusalInTheOutputIsQuoted) {
+TEST(Explanation, ARefusalInTheOutputIsQuotedAndItsRightNamed) {
   ExplainFacts facts = ended(1);
-  facts.log = {"starting", "mount: /mnt: Operation not permitted", "bye"};
   facts.record.host_config.cap_drop = api::StringList{"CAP_CHOWN"};
-  const std::string text = all_text(make_explanation(facts));
-  EXPECT_NE(text.find("mount: /mnt: Operation not permitted"), std::string::npos) << text;
-  EXPECT_NE(text.find("without CAP_CHOWN"), std::string::npos) << text;
-  EXPECT_NE(text.find("seccomp=unconfined"), std::string::npos) << text;
+  const auto explain = [&](const std::string& line) {
+    facts.log = {"starting", line, "bye"};
+    const std::string text = all_text(make_explanation(facts));
+    EXPECT_NE(text.find(line), std::string::npos) << text;
+    return text;
+  };
+  const std::pair<const char*, const char*> rows[] = {
+      {"mount: /mnt: Operation not permitted", "system call mount, which needs CAP_SYS_ADMIN; the container does not"},
+      {"mount: permission denied (are you root?)", "--cap-add SYS_ADMIN gives it"},
+      {"chown: /f: Operation not permitted", "needs CAP_CHOWN; the container does not have it"},
+      {"RTNETLINK answers: Operation not permitted", "--cap-add NET_ADMIN"},
+      {"keyctl: EPERM", "system call keyctl, which the default seccomp profile does not have"},
+      {"something: Operation not permitted", "without CAP_CHOWN"},
+      {"something: Operation not permitted", "--security-opt seccomp=unconfined"},
+      {"cat: /root/x: Permission denied", "owner and mode of a file"},
+      {"mknod: /d: Operation not permitted", "without CAP_CHOWN"},  // has CAP_MKNOD: it was something else
+  };
+  for (const auto& [line, words] : rows) EXPECT_NE(explain(line).find(words), std::string::npos) << explain(line);
+  facts.record.config.user = "1000";
+  EXPECT_NE(explain("mknod: /d: Operation not permitted").find("runs as the user 1000"), std::string::npos);
+  facts.record.host_config.cap_add = api::StringList{"CAP_SYS_ADMIN"};
+  facts.record.config.user = "";
+  EXPECT_NE(explain("mount: Operation not permitted").find("default capabilities and CAP_SYS_ADMIN"),
+            std::string::npos);
+  facts.record.exit_code = 0;
+  facts.log = {"mount: Operation not permitted"};
+  EXPECT_EQ(all_text(make_explanation(facts)).find("refusal"), std::string::npos) << "it succeeded all the same";
 }
 
 TEST(Explanation, AStartThatFailedSaysWhatWasMissing) {

@@ -27,6 +27,18 @@ TEST(HostsFile, RefusesNamesThatForgeALine) {
   EXPECT_THROW_ERROR(make_hosts_file({{"10.0.0.9\n", {"a"}}}, {}), ErrorKind::invalid_argument, "invalid IP address");
 }
 
+TEST(HostsFile, ALinksAddressIsReplacedAndNothingElse) {
+  const std::string text =
+      "127.0.0.1\tlocalhost\n10.0.0.9\tdb dbserver # mine\n10.0.0.9\tother db\n# 10.0.0.9 db\n\n  10.0.0.9   db\nend";
+  EXPECT_EQ(
+      replace_host_address(text, "db", "10.0.0.10"),
+      "127.0.0.1\tlocalhost\n10.0.0.10\tdb dbserver # mine\n10.0.0.9\tother db\n# 10.0.0.9 db\n\n10.0.0.10   db\nend");
+  EXPECT_EQ(replace_host_address(text, "absent", "10.0.0.10"), text);
+  EXPECT_EQ(replace_host_address(text, "db", "10.0.0.9"), text);
+  EXPECT_EQ(replace_host_address("", "db", "10.0.0.10"), "");
+  EXPECT_THROW_ERROR(replace_host_address(text, "db", "x y"), ErrorKind::invalid_argument, "invalid IP address");
+}
+
 TEST(ExtraHost, TakesBothSeparatorsAndTheGateway) {
   EXPECT_EQ(parse_extra_host("db:10.0.0.9", "").address, "10.0.0.9");
   EXPECT_EQ(parse_extra_host("db=10.0.0.9", "").names.front(), "db");

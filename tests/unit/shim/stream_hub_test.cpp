@@ -273,6 +273,37 @@ TEST_F(HubTest, AWriterLeftBehindHasItsGraceOnly) {
   EXPECT_NE(tree.read("log").find("last words"), std::string::npos);
 }
 
+/// A log whose server has stalled.
+struct StalledLog final : LogSink {
+  bool room = true;
+  std::string text;
+  void write(StreamId, std::string_view data) override { text += data; }
+  void finish(StreamId) override {}
+  bool has_room() const noexcept override { return room; }
+};
+
+TEST_F(HubTest, AStalledLogGetsWhatAnEndedProcessHasLeft) {
+  StalledLog stalled;
+  hub = std::make_unique<StreamHub>(loop, HubOptions{}, events, &stalled);
+  Pipe out = make_pipe();
+  process_out = std::move(out.write);
+  hub->open_pipes({}, std::move(out.read), {});
+  const UniqueFd left_behind = duplicate_fd(process_out.get());  // a grandchild holds the pipe open
+  write_all(process_out.get(), "first ");
+  settle();
+  stalled.room = false;
+  hub->on_log_room();
+  write_all(process_out.get(), "last words");
+  process_out.reset();
+  hub->process_ended(milliseconds(1));
+  settle(100);
+  EXPECT_EQ(events.drained, 0) << "the grace is over, but the log has not got everything";
+  stalled.room = true;
+  for (int i = 0; i < 5000 && events.drained == 0; ++i) loop.run_once(milliseconds(1));
+  EXPECT_EQ(events.drained, 1);
+  EXPECT_EQ(stalled.text, "first last words");
+}
+
 TEST_F(HubTest, AfterTheEndNoClientIsTaken) {
   open({});
   process_out.reset();

@@ -5,12 +5,14 @@
 #include <charconv>
 #include <limits>
 
-#include "cli/template/template.h"
 #include "cli/units.h"
+#include "engine/base/template/template.h"
 #include "engine/base/time.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::go_quote;
 
 [[noreturn]] void fail_value(std::string message) { throw Error(ErrorKind::invalid_argument, std::move(message)); }
 

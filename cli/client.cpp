@@ -92,7 +92,7 @@ std::optional<UniqueFd> Client::try_connect(int& errno_value) {
   if (endpoint_.kind == Endpoint::Kind::tcp) {
     UniqueFd socket = connect_tcp(endpoint_, errno_value);
     if (!socket) return std::nullopt;
-    return socket;
+    return tls_ ? begin_tls(std::move(socket), endpoint_.host, *tls_) : std::move(socket);
   }
   try {
     return connect_unix(endpoint_.path, SOCK_STREAM);

@@ -9,6 +9,7 @@
 
 #include "cli/endpoint.h"
 #include "cli/http.h"
+#include "cli/tls_client.h"
 #include "engine/base/json.h"
 
 /// The Engine API as the commands use it. One thread; everything blocks.
@@ -62,6 +63,8 @@ class Client {
   Client(Endpoint endpoint, std::string version_prefix, HeaderList headers, std::function<bool()> start_engine);
 
   const Endpoint& endpoint() const noexcept { return endpoint_; }
+  /// Before the first call: TCP is spoken through TLS.
+  void use_tls(TlsSettings settings) { tls_ = std::move(settings); }
 
   /// The body of a successful response. Throws ApiError from status 400 on, Error{unavailable} "Cannot connect ...".
   std::string call(const ApiCall& call);
@@ -88,6 +91,7 @@ class Client {
   std::string version_prefix_;
   HeaderList headers_;
   std::function<bool()> start_engine_;
+  std::optional<TlsSettings> tls_;
   std::optional<HttpConnection> idle_;
 
   HttpRequest make_request(const ApiCall& call) const;

@@ -8,7 +8,7 @@ std::string Endpoint::url() const {
   return kind == Kind::unix_socket ? concat("unix://", path) : concat("tcp://", host, ":", port);
 }
 
-Endpoint parse_endpoint(std::string_view text) {
+Endpoint parse_endpoint(std::string_view text, std::string_view default_port) {
   const auto fail = [&](std::string_view reason) {
     return Error(ErrorKind::invalid_argument, concat("unable to resolve docker endpoint: ", reason, text));
   };
@@ -30,7 +30,7 @@ Endpoint parse_endpoint(std::string_view text) {
   const bool bracketed = rest.starts_with('[');
   const bool has_port = colon != std::string_view::npos && (!bracketed || rest[colon - 1] == ']');
   out.host = std::string(has_port ? rest.substr(0, colon) : rest);
-  out.port = has_port ? std::string(rest.substr(colon + 1)) : "2375";
+  out.port = has_port ? std::string(rest.substr(colon + 1)) : std::string(default_port);
   if (bracketed && out.host.ends_with(']')) out.host = out.host.substr(1, out.host.size() - 2);
   if (out.host.empty()) out.host = "localhost";
   if (out.port.empty()) throw fail("invalid bind address format: ");

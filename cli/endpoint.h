@@ -19,8 +19,8 @@ struct Endpoint {
   std::string url() const;
 };
 
-/// "unix:///path", "tcp://host:port", "host:port". Throws Error{invalid_argument}
-/// "unable to resolve docker endpoint: invalid bind address format: x".
-Endpoint parse_endpoint(std::string_view text);
+/// "unix:///path", "tcp://host:port", "host:port"; `default_port` for a host without one. Throws
+/// Error{invalid_argument} "unable to resolve docker endpoint: invalid bind address format: x".
+Endpoint parse_endpoint(std::string_view text, std::string_view default_port = "2375");
 
 }  // namespace mydocker::cli

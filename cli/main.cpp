@@ -29,19 +29,49 @@ Endpoint endpoint_of_context(const std::string& directory, const std::string& na
               concat("unable to resolve docker endpoint: context \"", name, "\": context not found"));
 }
 
+bool wants_verification(const Arguments& global) {
+  return global.enabled("tlsverify") || !environment("DOCKER_TLS_VERIFY").empty();
+}
+
+bool wants_tls(const Arguments& global) {
+  return wants_verification(global) || global.enabled("tls") || !environment("DOCKER_TLS").empty();
+}
+
+// --tlscacert, --tlscert, --tlskey; without them the files of DOCKER_CERT_PATH, or of the configuration, as far as they
+// are there.
+TlsSettings choose_tls(const Arguments& global, const Session& session) {
+  std::string directory = environment("DOCKER_CERT_PATH");
+  if (directory.empty()) directory = session.config_directory;
+  const auto choose = [&](const char* flag, const char* file) {
+    if (global.has(flag)) return global.text(flag);
+    const std::string path = concat(directory, "/", file);
+    return ::access(path.c_str(), R_OK) == 0 ? path : std::string();
+  };
+  TlsSettings settings{.verify = wants_verification(global),
+                       .ca = choose("tlscacert", "ca.pem"),
+                       .certificate = choose("tlscert", "cert.pem"),
+                       .key = choose("tlskey", "key.pem")};
+  if (settings.verify && settings.ca.empty()) {
+    throw Error(ErrorKind::invalid_argument,
+                concat("unable to resolve docker endpoint: open ", directory, "/ca.pem: no such file or directory"));
+  }
+  return settings;
+}
+
 // -H, --context, DOCKER_HOST, DOCKER_CONTEXT, the configured context, our own socket: in this order.
 Endpoint choose_endpoint(const Arguments& global, Session& session) {
+  const char* const port = wants_tls(global) ? "2376" : "2375";
   const std::string host = environment("DOCKER_HOST");
-  if (global.has("host")) return parse_endpoint(global.text("host"));
+  if (global.has("host")) return parse_endpoint(global.text("host"), port);
   std::string context = global.text("context");
-  if (context.empty() && !host.empty()) return parse_endpoint(host);
+  if (context.empty() && !host.empty()) return parse_endpoint(host, port);
   if (context.empty()) context = environment("DOCKER_CONTEXT");
   if (context.empty()) context = session.config.current_context;
   if (!context.empty() && context != "default") {
     session.context_name = context;
     return endpoint_of_context(session.config_directory, context);
   }
-  if (!host.empty()) return parse_endpoint(host);
+  if (!host.empty()) return parse_endpoint(host, port);
   Endpoint endpoint;
   endpoint.path = std::string(default_socket);
   endpoint.is_default = true;
@@ -60,9 +90,6 @@ void open_session(const Arguments& global, Session& session) {
   if (global.has("host") && global.has("context")) {
     throw Error(ErrorKind::invalid_argument, "conflicting options: cannot specify both --host and --context");
   }
-  if (global.enabled("tls") || global.enabled("tlsverify") || !environment("DOCKER_TLS_VERIFY").empty()) {
-    throw Error(ErrorKind::not_implemented, "TLS connections are not implemented yet");
-  }
   Endpoint endpoint;
   try {
     endpoint = choose_endpoint(global, session);
@@ -76,6 +103,9 @@ void open_session(const Arguments& global, Session& session) {
   session.client = std::make_unique<Client>(
       std::move(endpoint), version.empty() ? "" : concat("/v", version),
       HeaderList(session.config.http_headers.begin(), session.config.http_headers.end()), std::move(start));
+  if (wants_tls(global) && session.client->endpoint().kind == Endpoint::Kind::tcp) {
+    session.client->use_tls(choose_tls(global, session));
+  }
 }
 
 int fail_usage(const Command* command, std::string_view invoked, std::string_view message) {

@@ -8,6 +8,9 @@
 namespace mydocker::cli {
 namespace {
 
+using text_template::Template;
+using text_template::TemplateOptions;
+
 struct Line {
   std::vector<std::string_view> cells;
 };

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
 /// Lists as Docker prints them: aligned tables, `--format` templates, `--format json`, `--quiet`.
 namespace mydocker::cli {
@@ -31,7 +31,7 @@ struct ListFormat {
 };
 
 /// A row of a list, as the template engine sees it.
-struct ListRow : TemplateRecord {
+struct ListRow : text_template::TemplateRecord {
   std::string type;
   std::vector<std::pair<std::string, json::value>> fields;  ///< in alphabetical order of the names
   std::function<std::optional<json::value>(std::string_view, std::span<const json::value>)> method;
@@ -57,7 +57,7 @@ class ListPrinter {
   std::vector<std::pair<std::string, std::string>> titles_;
   std::vector<ListRow> rows_;
 
-  std::string header(const Template& parsed) const;
+  std::string header(const text_template::Template& parsed) const;
 };
 
 /// Adds {"Label", argument} support for a map of labels.

@@ -4,12 +4,14 @@
 #include <ctime>
 #include <string>
 
-#include "cli/template/template.h"
 #include "engine/base/error.h"
+#include "engine/base/template/template.h"
 #include "engine/base/time.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::go_quote;
 
 std::string stamp(Timestamp time) {
   const std::int64_t nanoseconds = to_unix_nanoseconds(time);

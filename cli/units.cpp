@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <ctime>
 
-#include "cli/template/template.h"
 #include "engine/base/error.h"
+#include "engine/base/template/template.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::go_quote;
 
 template <std::size_t Count>
 std::string scaled(double value, double base, const std::string_view (&names)[Count], int digits) {

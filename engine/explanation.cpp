@@ -177,12 +177,26 @@ api::Explanation make_explanation(const ExplainFacts& facts) {
   return out;
 }
 
+namespace {
+
+/// "0.0.0.0:8080" of "failed to bind host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use".
+std::string find_taken_port(std::string_view error) {
+  constexpr std::string_view before = "failed to bind host port for ";
+  const std::size_t begin = error.find(before);
+  if (begin == std::string_view::npos || !contains(error, "address already in use")) return "";
+  const std::string_view rest = error.substr(begin + before.size());
+  const std::size_t colon = rest.find(':', rest.starts_with('[') ? rest.find(']') : 0);
+  return std::string(rest.substr(0, colon == std::string_view::npos ? colon : rest.find(':', colon + 1)));
+}
+
+}  // namespace
+
 std::string find_refused_port(std::string_view error) {
   constexpr std::string_view before = "Bind for ";
   constexpr std::string_view after = " failed: port is already allocated";
   const std::size_t end = error.find(after);
   const std::size_t begin = end == std::string_view::npos ? end : error.rfind(before, end);
-  if (begin == std::string_view::npos) return "";
+  if (begin == std::string_view::npos) return find_taken_port(error);
   return std::string(error.substr(begin + before.size(), end - begin - before.size()));
 }
 

@@ -38,7 +38,9 @@ struct ExplainFacts {
 /// Plain words from facts. Pure.
 api::Explanation make_explanation(const ExplainFacts& facts);
 
-/// The address of "Bind for 0.0.0.0:8080 failed: port is already allocated"; "" when the text is another. Pure.
+/// The address of "Bind for 0.0.0.0:8080 failed: port is already allocated" (another container's) or of "failed to bind
+/// host port for 0.0.0.0:8080:172.17.0.2:80/tcp: address already in use" (the host's); "" when the text is another.
+/// Pure.
 std::string find_refused_port(std::string_view error);
 
 }  // namespace mydocker::engine

@@ -326,14 +326,14 @@ runtime::LogOptions plan_log(const ContainerRecord& record, const std::string& d
       read_file_options(options, log);
     }
     log.attributes = attributes;
-    if (!tag_option.empty()) log.attributes["tag"] = make_log_tag(tag_option, record);
+    if (!tag_option.empty()) log.attributes["tag"] = make_log_tag(tag_option, record, attributes);
     return log;
   }
   if (wants_cache(options)) {
     log.path = find_readable_log(record, directory).path;
     plan_compact_files(options, cache_prefix, log);
   }
-  const std::string tag = make_log_tag(tag_option.empty() ? "{{.ID}}" : tag_option, record);
+  const std::string tag = make_log_tag(tag_option.empty() ? "{{.ID}}" : tag_option, record, attributes);
   if (log.driver == "journald") {
     log.fields = make_journal_fields(record, tag, attributes);
     return log;

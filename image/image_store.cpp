@@ -276,7 +276,9 @@ Image ImageStore::tag(std::string_view source, const Reference& target) {
 /// Takes an incomplete row's layers back, then the row.
 void ImageStore::release(const Digest& id, std::vector<DeletedItem>& out) {
   failpoint("image.release");
-  for (const storage::Layer& layer : layers_.release_owner(owner_of(id))) out.push_back({"", layer.chain_id.text()});
+  for (const storage::Layer& layer : layers_.release_owner(owner_of(id))) {
+    out.push_back({.untagged = "", .deleted = layer.chain_id.text(), .is_layer = true});
+  }
   database_.transaction([&](Connection& db) { db.prepare("DELETE FROM images WHERE id = ?").bind(id.text()).step(); });
 }
 

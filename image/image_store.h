@@ -54,6 +54,7 @@ struct ImageUse {
 struct DeletedItem {
   std::string untagged;  ///< "bb:latest", "bb@sha256:..."
   std::string deleted;   ///< "sha256:..." image or layer chain ID
+  bool is_layer = false;
 };
 
 struct RemoveOptions {

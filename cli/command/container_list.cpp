@@ -15,6 +15,8 @@
 namespace mydocker::cli {
 namespace {
 
+using text_template::go_quote;
+
 using enum FlagKind;
 
 constexpr Flag ps_flags[] = {

@@ -4,11 +4,13 @@
 #include "cli/command.h"
 #include "cli/json_indent.h"
 #include "cli/options/words.h"
-#include "cli/template/template.h"
 #include "cli/terminal.h"
+#include "engine/base/template/template.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::Template;
 
 using enum FlagKind;
 

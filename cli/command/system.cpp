@@ -10,14 +10,17 @@
 #include "cli/command/prune.h"
 #include "cli/options/words.h"
 #include "cli/table.h"
-#include "cli/template/template.h"
 #include "cli/terminal.h"
 #include "cli/time_argument.h"
 #include "cli/units.h"
+#include "engine/base/template/template.h"
 #include "engine/base/time.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::Template;
+using text_template::TemplateOptions;
 
 using enum FlagKind;
 

@@ -7,10 +7,12 @@
 #include <optional>
 
 #include "cli/options/words.h"
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::go_quote;
 
 struct PortRange {
   std::uint16_t first = 0;

@@ -8,11 +8,14 @@
 
 #include "cli/options/publish.h"
 #include "cli/options/words.h"
-#include "cli/template/template.h"
 #include "engine/base/sys.h"
+#include "engine/base/template/template.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::go_json;
+using text_template::go_quote;
 
 std::string read_option_file(const std::string& path) {
   try {

@@ -336,7 +336,7 @@ awaitable<std::vector<api::DeleteItem>> Engine::remove_image(std::string name, b
     if (!item.untagged.empty()) publish_image(state, "untag", id, id, labels);
   }
   for (const image::DeletedItem& item : items) {
-    if (!item.deleted.empty()) publish_image(state, "delete", item.deleted, item.deleted);
+    if (!item.deleted.empty() && !item.is_layer) publish_image(state, "delete", item.deleted, item.deleted);
   }
   co_return out;
 }

@@ -56,7 +56,7 @@ awaitable<api::ImagesPruneReport> Engine::prune_images(Filters filters) {
       for (const image::DeletedItem& item : items) {
         report.images_deleted->push_back(api::DeleteItem{item.untagged, item.deleted});
         if (!item.untagged.empty()) told.emplace_back("untag", image.id.text());
-        if (!item.deleted.empty()) told.emplace_back("delete", item.deleted);
+        if (!item.deleted.empty() && !item.is_layer) told.emplace_back("delete", item.deleted);
       }
       report.space_reclaimed_bytes += static_cast<std::uint64_t>(image.size_bytes);
     }
@@ -66,8 +66,6 @@ awaitable<api::ImagesPruneReport> Engine::prune_images(Filters filters) {
   co_return report;
 }
 
-void Engine::note_build_cache_pruned() {
-  state_->events.publish("builder", "prune", "", {{"reclaimed", "0"}});
-}
+void Engine::note_build_cache_pruned() { state_->events.publish("builder", "prune", "", {{"reclaimed", "0"}}); }
 
 }  // namespace mydocker::engine

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 #include "engine/base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -11,7 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const json::value document = parse_json(
       R"({"State":{"Pid":42,"Running":true},"Names":["a","b"],"Labels":{"k":"v"},"Empty":null,"Number":1.5})");
   try {
-    cli::Template::parse(std::string_view(reinterpret_cast<const char*>(data), size)).execute(document);
+    text_template::Template::parse(std::string_view(reinterpret_cast<const char*>(data), size)).execute(document);
   } catch (const Error& error) {
     if (error.message().empty()) std::abort();
   }

@@ -329,6 +329,36 @@ TEST_F(LogDriverTest, SyslogFacilityTagAndSeverity) {
   EXPECT_NE(message.find(" payload/tagged["), std::string::npos) << message;
 }
 
+TEST_F(LogDriverTest, ATagIsATemplateOverWhatDockersDriversKnow) {
+  const std::pair<const char*, std::string> rows[] = {
+      {"{{.Name}}|{{.ImageName}}", "tagged%7Cpayload"},
+      {"{{ .DaemonName }}/{{lower .Name}}", "docker%2Ftagged"},
+      {"{{with split .ImageName \"/\"}}{{index . 0}}{{end}}", "payload"},
+      {"{{index .ContainerLabels \"tier\"}}", "front"},
+      {"{{(.ExtraAttributes nil).MODE}}", "fast"},
+      {"{{printf \"%s-%.3s\" .Name .FullID}}", "tagged-ID3"},
+      {"{{if .Command}}{{.Command}}{{end}}", "echo+x"},
+      {"plain", "plain"}};
+  for (const auto& [tag, expected] : rows) {
+    const std::string id =
+        run({.command = {"echo", "x"},
+             .name = "tagged",
+             .extra = {{"Labels", json::object{{"tier", "front"}}}, {"Env", json::array{"MODE=fast"}}},
+             .host = log_config("json-file", {{"env", "MODE"}, {"tag", tag}})});
+    wait(id);
+    std::string wanted = expected;
+    if (const std::size_t at = wanted.find("ID3"); at != std::string::npos) wanted.replace(at, 3, id.substr(0, 3));
+    EXPECT_EQ(logs(id, "&details=1").out, concat("MODE=fast,tag=", wanted, " x\n")) << tag;
+    remove(id);
+  }
+  for (const char* bad : {"{{.Nope}}", "{{.Name", "{{nofunction .Name}}"}) {
+    const Response refused = try_create(log_config("json-file", {{"tag", bad}}));
+    EXPECT_EQ(refused.status, 400) << bad;
+    EXPECT_NE(refused.message().find(concat("invalid log opt tag \"", bad, "\": ")), std::string::npos)
+        << refused.message();
+  }
+}
+
 TEST_F(LogDriverTest, SyslogOverTcpAndUnixSockets) {
   LogServer tcp = LogServer::inet(SOCK_STREAM);
   const std::string first =

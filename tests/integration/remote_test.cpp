@@ -118,6 +118,55 @@ TEST_F(RemoteTest, TheOfficialClientRunsAttachesAndExecutes) {
   EXPECT_EQ(docker_tls({"run", "--rm", "--network", "none", "payload", "/payload", "exit", "5"}).code, 5);
 }
 
+TEST_F(RemoteTest, OurOwnClientSpeaksMutualTls) {
+  serve_tls();
+  const auto ours = [&](const std::string& who, std::vector<std::string> words, const std::string& input = {},
+                        const std::string& authority = "ca") {
+    std::vector<std::string> all = {program("mydocker"), "-H",          concat("tcp://", address),
+                                    "--tlsverify",       "--tlscacert", pem(authority)};
+    if (!who.empty()) all.insert(all.end(), {"--tlscert", pem(who), "--tlskey", pem(who + "-key")});
+    all.insert(all.end(), words.begin(), words.end());
+    CommandOptions options;
+    options.input = input;
+    options.environment = {"DOCKER_CONFIG=" + scratch("docker")};
+    return run_command(all, options);
+  };
+  const std::vector<std::string> echo = {"run", "--rm", "-i", "--network", "none", "payload", "/payload", "cat"};
+  const std::string large(300'000, 'x');
+  const CommandResult piped = ours("client", echo, large);  // the half-close ends cat
+  EXPECT_EQ(piped.code, 0) << piped.err;
+  EXPECT_TRUE(piped.out == large) << piped.out.size();
+  EXPECT_EQ(ours("client", {"run", "--rm", "--network", "none", "payload", "/payload", "exit", "5"}).code, 5);
+  const std::string id = run({.name = "remote"});
+  EXPECT_EQ(ours("client", {"exec", "remote", "echo", "here"}).out, "here\n");
+  EXPECT_EQ(ours("client", {"ps", "--no-trunc", "-q"}).out, id + "\n");
+
+  const CommandResult nobody = ours("", {"ps"});
+  EXPECT_NE(nobody.code, 0);
+  make_authority("other-ca");
+  const CommandResult distrusted = ours("client", {"ps"}, "", "other-ca");
+  EXPECT_NE(distrusted.code, 0);
+  EXPECT_NE(distrusted.err.find("failed to verify the certificate"), std::string::npos) << distrusted.err;
+  const CommandResult missing =
+      run_command({program("mydocker"), "-H", concat("tcp://", address), "--tlsverify", "ps"},
+                  {.environment = {"DOCKER_CERT_PATH=" + scratch("nothing"), "DOCKER_CONFIG=" + scratch("docker")}});
+  EXPECT_NE(missing.err.find("/ca.pem: no such file or directory"), std::string::npos) << missing.err;
+
+  // The usual variables, and files under their usual names.
+  const std::string directory = scratch("certificates");
+  ASSERT_EQ(
+      run_command({"sh", "-c",
+                   concat("mkdir ", directory, " && cp ", pem("ca"), " ", directory, "/ca.pem && cp ", pem("client"),
+                          " ", directory, "/cert.pem && cp ", pem("client-key"), " ", directory, "/key.pem")})
+          .code,
+      0);
+  const CommandResult environment =
+      run_command({program("mydocker"), "ps", "-q"},
+                  {.environment = {concat("DOCKER_HOST=tcp://", address), "DOCKER_TLS_VERIFY=1",
+                                   "DOCKER_CERT_PATH=" + directory, "DOCKER_CONFIG=" + scratch("docker")}});
+  EXPECT_EQ(environment.out, id.substr(0, 12) + "\n") << environment.err;
+}
+
 TEST_F(RemoteTest, AnAttachedClientThatVanishesIsForgotten) {
   serve_tls();
   const std::string id = run({.extra = {{"OpenStdin", true}, {"StdinOnce", true}}});
@@ -240,7 +289,7 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
   write(R"({"labels":["stage=two"], "debug":true, "max-concurrent-downloads":7, "max-concurrent-uploads":9,
             "registry-mirrors":["http://127.0.0.1:5999"], "insecure-registries":["example.test:5000"],
             "features":{"shiny":true}, "shutdown-timeout":20, "live-restore":true, "default-shm-size":"32m",
-            "max-download-attempts":4, "log-level":"debug",
+            "max-download-attempts":4,
             "runtimes":{"other":{"path":"/bin/true"}}, "default-runtime":"other"})");
   hangup();
   const json::value event = parse_json(events.read_line().value_or("{}"));
@@ -274,7 +323,6 @@ TEST_F(ReloadTest, WhatCanChangeChangesAndTheEventSaysWhatHolds) {
 TEST_F(ReloadTest, EveryOtherKeyIsNamedAsOneThatNeedsARestart) {
   const std::pair<const char*, const char*> keys[] = {
       {"bip", "\"172.29.0.1/16\""},
-      {"cgroup-parent", "\"/elsewhere\""},
       {"default-ulimits", R"({"nofile":{"Name":"nofile","Hard":2048,"Soft":1024}})"},
       {"dns", R"(["192.0.2.53"])"},
       {"icc", "false"},

@@ -3,10 +3,12 @@
 #include <string>
 
 #include "cli/table.h"
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
 namespace mydocker::cli {
 namespace {
+
+using text_template::Template;
 
 struct Case {
   std::string_view source;

@@ -104,6 +104,10 @@ TEST(Explanation, AnUnhealthyContainerShowsItsProbe) {
 TEST(Explanation, TheRefusedPortIsReadFromTheError) {
   EXPECT_EQ(find_refused_port("endpoint web (x): Bind for 0.0.0.0:8080 failed: port is already allocated"),
             "0.0.0.0:8080");
+  EXPECT_EQ(find_refused_port("x: failed to bind host port for 127.0.0.1:80:172.17.0.3:8/tcp: address already in use"),
+            "127.0.0.1:80");
+  EXPECT_EQ(find_refused_port("failed to bind host port for [::1]:80:172.17.0.3:8/tcp: address already in use"),
+            "[::1]:80");
   EXPECT_EQ(find_refused_port("something else failed: port is already allocated"), "");
   EXPECT_EQ(find_refused_port(""), "");
 }

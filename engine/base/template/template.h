@@ -14,7 +14,7 @@
 /// trim markers, comments, the built-in functions of Go and the ones that Docker adds (json, split, join, title, lower,
 /// upper, pad, truncate). Truth: pkg.go.dev/text/template.
 /// One thread per object; nothing blocks. Depth of nesting and of recursion is bounded, so garbage is an error.
-namespace mydocker::cli {
+namespace mydocker::text_template {
 
 /// A record whose fields are computed: what `.` is while a list is printed (`{{.Names}}`, `{{.Label "key"}}`).
 class TemplateRecord {
@@ -70,4 +70,4 @@ std::string go_json(const json::value& value, bool escape_html);
 /// Go's strconv.Quote.
 std::string go_quote(std::string_view text);
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -1,13 +1,13 @@
-#include "cli/template/printf.h"
+#include "engine/base/template/printf.h"
 
 #include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <cstdio>
 
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 constexpr std::int64_t max_width = 1 << 16;
@@ -203,4 +203,4 @@ std::string go_sprintf(std::string_view format, std::span<const json::value> arg
   return out;
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -1,10 +1,10 @@
-#include "cli/template/literals.h"
+#include "engine/base/template/literals.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 void append_code_point(std::string& out, std::uint32_t code) {
@@ -107,4 +107,4 @@ std::optional<std::int64_t> decode_single_character(std::string_view text) {
   return code;
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -3,11 +3,11 @@
 #include <optional>
 #include <utility>
 
-#include "cli/template/ast.h"
-#include "cli/template/functions.h"
 #include "engine/base/error.h"
+#include "engine/base/template/ast.h"
+#include "engine/base/template/functions.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 constexpr int max_depth = 200;
@@ -402,4 +402,4 @@ std::string Template::execute(const TemplateRecord& data) const {
   return Executor(*tree_, Value{nullptr, &data}).run();
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <optional>
 
-#include "cli/template/ast.h"
-#include "cli/template/functions.h"
-#include "cli/template/lexer.h"
-#include "cli/template/literals.h"
 #include "engine/base/error.h"
+#include "engine/base/template/ast.h"
+#include "engine/base/template/functions.h"
+#include "engine/base/template/lexer.h"
+#include "engine/base/template/literals.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 constexpr int max_nesting = 100;
@@ -501,4 +501,4 @@ std::string node_text(const Node& node) {
   return out;
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -5,7 +5,7 @@
 #include <string_view>
 
 /// Splits a template into text and the tokens between {{ and }}. Private to the template engine.
-namespace mydocker::cli {
+namespace mydocker::text_template {
 
 enum class TokenKind {
   text,
@@ -63,4 +63,4 @@ struct LexError {
   std::string message;
 };
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

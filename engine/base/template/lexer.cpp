@@ -1,10 +1,10 @@
-#include "cli/template/lexer.h"
+#include "engine/base/template/lexer.h"
 
 #include <cstdio>
 
 #include "engine/base/error.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 constexpr std::string_view spaces = " \t\r\n";
@@ -182,4 +182,4 @@ Token Lexer::read_word() {
   throw LexError{position_, "unrecognized character in action: " + character_name(c)};
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

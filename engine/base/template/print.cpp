@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <vector>
 
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 // Go's strconv.FormatFloat(value, 'g', -1, 64) as %v uses it: exponents below -4 and from 21 on.
@@ -301,4 +301,4 @@ std::string go_quote(std::string_view text) {
   return out + '"';
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -6,7 +6,7 @@
 #include <string_view>
 
 /// The functions that templates may call, but and/or (evaluated lazily by the executor). Private to the engine.
-namespace mydocker::cli {
+namespace mydocker::text_template {
 
 namespace json = boost::json;
 
@@ -23,4 +23,4 @@ json::value call_template_function(std::string_view name, std::span<const json::
 /// Go's truth: false, 0, "", null and empty lists and maps are false.
 bool is_true(const json::value& value);
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "cli/template/template.h"
+#include "engine/base/template/template.h"
 
 /// The syntax tree of a template; private to the template engine.
-namespace mydocker::cli {
+namespace mydocker::text_template {
 
 struct Node;
 using NodePtr = std::unique_ptr<Node>;
@@ -61,4 +61,4 @@ std::string node_text(const Node& node);
 /// Throws Error{invalid_argument}.
 void parse_template(TemplateTree& tree);
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

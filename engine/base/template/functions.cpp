@@ -1,4 +1,4 @@
-#include "cli/template/functions.h"
+#include "engine/base/template/functions.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,11 +6,11 @@
 #include <cstdio>
 #include <iterator>
 
-#include "cli/template/printf.h"
-#include "cli/template/template.h"
 #include "engine/base/error.h"
+#include "engine/base/template/printf.h"
+#include "engine/base/template/template.h"
 
-namespace mydocker::cli {
+namespace mydocker::text_template {
 namespace {
 
 using Arguments = std::span<const json::value>;
@@ -361,4 +361,4 @@ bool is_true(const json::value& value) {
   return false;
 }
 
-}  // namespace mydocker::cli
+}  // namespace mydocker::text_template

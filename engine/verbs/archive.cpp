@@ -127,6 +127,7 @@ awaitable<void> Engine::put_archive(std::string id, ArchiveUpload options, Uniqu
   const storage::ContainerPath wanted = parse_container_path(options.path);
   const ContainerPtr container = state.containers.get(id);
   Turn turn = co_await container->turns.take();
+  if (!is_alive(container->state)) co_await wait_exit_handled(container);
   if (container->removed) throw Error(ErrorKind::not_found, concat("No such container: ", id));
   check_allowed(Verb::files, container->state, container->id(), container->name());
   const Upload upload(container);

@@ -17,7 +17,8 @@ TEST_F(InstallTest, TheInstalledEngineRunsTheBundledImage) {
   const std::string prefix = scratch("prefix");
   const CommandResult installed = run_command({"cmake", "--install", build_directory(), "--prefix", prefix});
   ASSERT_EQ(installed.code, 0) << installed.err;
-  for (const char* name : {"mydockerd", "mydocker", "mydocker-shim", "mydocker-worker", "mydocker-runtime"}) {
+  for (const char* name :
+       {"mydockerd", "mydocker", "mydocker-tls", "mydocker-shim", "mydocker-worker", "mydocker-runtime"}) {
     struct ::stat status{};
     ASSERT_EQ(::stat((prefix + "/bin/" + name).c_str(), &status), 0) << name;
     EXPECT_EQ(status.st_mode & 07777, 0755U) << name;

@@ -83,7 +83,6 @@ void record_failed_start(Container& container, const std::string& message, int e
   container.start_failed = true;
   container.exit_handled = true;
   container.pending_attaches.clear();  // their clients see the end of the stream
-  ++container.exits;
 }
 
 /// What a failed start leaves to say: message and exit code.
@@ -184,7 +183,7 @@ awaitable<void> launch(EngineState& state, ContainerPtr container) {
   record_failed_start(*container, failure->message, failure->exit_code);
   set_state(*container, container->record.started_at == 0 ? ContainerState::created : ContainerState::exited);
   co_await save_record(state, container);
-  container->changed.notify_all();
+  tell_ending(*container);
   if (container->record.host_config.auto_remove) co_await remove_now(state, container, AnonymousVolumes::remove);
   std::rethrow_exception(failure->error);
 }

@@ -47,6 +47,14 @@ awaitable<void> auto_remove(EngineState& state, ContainerPtr container) {
 
 }  // namespace
 
+void tell_ending(Container& container) {
+  const std::shared_ptr<Ending> ending = std::exchange(container.ending, std::make_shared<Ending>());
+  ending->exit_code = container.record.exit_code;
+  if (container.start_failed) ending->error = container.record.error;
+  ending->known = true;
+  container.changed.notify_all();
+}
+
 api::StringMap exit_attributes(const ContainerRecord& record) {
   return {{"exitCode", std::to_string(record.exit_code)},
           {"execDuration", std::to_string((record.finished_at - record.started_at) / 1'000'000'000)}};
@@ -70,13 +78,13 @@ awaitable<void> handle_exit(EngineState& state, ContainerPtr container, runtime:
         next_backoff(container->backoff, std::chrono::nanoseconds(record.finished_at - record.started_at));
   }
   end_execs(state, *container);
-  ++container->exits;
   // A container that goes at once needs no row that says "exited": one commit, its deletion, says it all.
   if (!record.host_config.auto_remove) co_await save_record(state, container);
   failpoint("exit.events");
   if (record.oom_killed && !container->oom_announced) publish(state, *container, "oom");
   if (!container->die_announced) publish(state, *container, "die", exit_attributes(record));
-  container->changed.notify_all();
+  // With the event, after the commit: who was promised an answer before either gets this one.
+  tell_ending(*container);
   co_await release_network(state, container);
   if (restarts) spawn(state.io, "restart " + container->id(), restart_later(state, container));
 }

@@ -34,6 +34,8 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
 /// IDs of the containers that mount the volume, running or not.
 std::vector<std::string> users_of_volume(const EngineState& state, const std::string& name);
 
+/// To those who wait for this run's end (or for its start, which failed); the record holds it.
+void tell_ending(Container& container);
 /// The attributes of its `die` beside the usual ones.
 api::StringMap exit_attributes(const ContainerRecord& record);
 /// The bookkeeping of an exit (also of one that happened while no engine ran).

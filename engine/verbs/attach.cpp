@@ -35,7 +35,7 @@ void replay_logs(const std::string& path, LogReadOptions options, int client) {
 awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hijack) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
-  const std::uint64_t exits_before = container->exits;
+  const std::shared_ptr<const Ending> ending = container->ending;
   check_allowed(Verb::attach, container->state, container->id(), container->name());
   runtime::AttachRequest request;
   request.stdin_ = options.stdin_;
@@ -58,7 +58,7 @@ awaitable<void> Engine::attach(std::string id, AttachOptions options, Hijack hij
     co_await blocking(state.disk_pool, [&] { replay_logs(log.path, read, client.socket.get()); });
   }
   // The connection closes; also when the container has ended meanwhile: a later run is another one's.
-  if (!options.stream || container->removed || container->exits != exits_before) co_return;
+  if (!options.stream || container->removed || ending->known) co_return;
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (!shim) {
     container->pending_attaches.push_back(PendingAttach{std::move(request), std::move(client.socket)});

@@ -18,16 +18,22 @@ std::vector<std::string> users_of_volume(const EngineState& state, const std::st
 
 namespace {
 
-/// After the container is gone: its anonymous volumes that nobody else mounts.
-awaitable<void> remove_anonymous_volumes(EngineState& state, std::map<std::string, std::string> names) {
-  std::vector<std::string> unused;
-  for (const auto& [target, name] : names) {
-    if (users_of_volume(state, name).empty()) unused.push_back(name);
+/// Its volumes that no other container mounts.
+std::vector<std::string> volumes_of_its_own(const EngineState& state, const Container& container) {
+  std::vector<std::string> own;
+  for (const auto& [target, name] : container.record.volume_names) {
+    if (users_of_volume(state, name).size() == 1) own.push_back(name);
   }
-  if (unused.empty()) co_return;
+  return own;
+}
+
+/// After the container is gone: those among `names` that are anonymous and that nobody has begun to use meanwhile.
+awaitable<void> remove_anonymous_volumes(EngineState& state, std::vector<std::string> names) {
+  std::erase_if(names, [&](const std::string& name) { return !users_of_volume(state, name).empty(); });
+  if (names.empty()) co_return;
   const std::vector<std::string> removed = co_await blocking(state.disk_pool, [&] {
     std::vector<std::string> gone;
-    for (const std::string& name : unused) {
+    for (const std::string& name : names) {
       const std::optional<storage::Volume> volume = state.volumes->find(name);
       if (!volume || !volume->anonymous) continue;
       state.volumes->remove(name);
@@ -46,6 +52,8 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   const std::string id = container->id();
   // Its volumes, too: after the container is gone nobody can say any more when it last wrote to them.
   const std::vector<std::string> trees = size_keys(container->record);
+  std::vector<std::string> own_volumes;
+  if (volumes == AnonymousVolumes::remove) own_volumes = volumes_of_its_own(state, *container);
   std::optional<std::string> failure;
   try {
     co_await blocking(state.disk_pool, [&] {
@@ -57,6 +65,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
         ContainerStore::delete_row(*state.database, id);
         state.layers->release_owner("container:" + id);
         state.size_ledger->forget(trees);
+        for (const std::string& name : own_volumes) state.volumes->renounce(name);
       });
     });
   } catch (const Error& e) {
@@ -72,7 +81,7 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   container->pending_attaches.clear();
   for (const std::string& key : trees) state.tree_sizes->drop(key);
   state.containers.remove(id);
-  if (volumes == AnonymousVolumes::remove) co_await remove_anonymous_volumes(state, container->record.volume_names);
+  co_await remove_anonymous_volumes(state, std::move(own_volumes));
   container->removed = true;
   container->changed.notify_all();
   publish(state, *container, "destroy");

@@ -185,6 +185,12 @@ void VolumeStore::claim(std::string_view name) {
   });
 }
 
+void VolumeStore::renounce(std::string_view name) {
+  impl_->database.transaction([&](Connection& db) {
+    db.prepare("UPDATE volumes SET anonymous = ? WHERE name = ? AND anonymous = 1").bind(provisional).bind(name).step();
+  });
+}
+
 std::optional<Volume> VolumeStore::find(std::string_view name) { return impl_->find(name); }
 
 Volume VolumeStore::get(std::string_view name) {

@@ -51,6 +51,9 @@ class VolumeStore {
   /// A provisional volume has its container now. Joins the transaction that records the container; without effect on
   /// other volumes.
   void claim(std::string_view name);
+  /// The other way round: an anonymous volume whose container goes is gone at the next start, if not removed before.
+  /// Joins the transaction that deletes the container; without effect on volumes with a name.
+  void renounce(std::string_view name);
   std::optional<Volume> find(std::string_view name);
   /// Throws Error{not_found} "get NAME: no such volume".
   Volume get(std::string_view name);

@@ -2,8 +2,8 @@
 
 #include "engine/engine.h"
 #include "engine/engine_state.h"
-#include "engine/prune_filter.h"
 #include "engine/list_filters.h"
+#include "engine/prune_filter.h"
 
 /// NetworkList, NetworkInspect (WIRE 24).
 namespace mydocker::engine {

@@ -137,7 +137,10 @@ void Client::restart() {
 }
 
 void Client::pause() {
-  if (Known* one = pick({"running"})) change(*one, "/pause", {}, "paused");
+  Known* one = pick({"running"});
+  if (one == nullptr) return;
+  one->healthy = false;  // a paused container is not probed and counts as unhealthy, as in Docker
+  change(*one, "/pause", {}, "paused");
 }
 
 void Client::unpause() {

@@ -229,7 +229,6 @@ constexpr Refusal refusals[] = {
      [](json::value& c) { edit(c, "linux", "resources").erase("rdma"); }},
     {"linux.mountLabel is not supported", true, [](json::value& c) { edit(c, "linux").erase("mountLabel"); }},
     {"linux.netDevices is not supported", true, [](json::value& c) { edit(c, "linux").erase("netDevices"); }},
-    {"linux.memoryPolicy is not supported", true, [](json::value& c) { edit(c, "linux").erase("memoryPolicy"); }},
     {"AppArmor profile \"acme_secure_profile\" cannot be applied", true,
      [](json::value& c) { edit(c, "process").erase("apparmorProfile"); }},
     {"SELinux label \"system_u:system_r:svirt_lxc_net_t:s0:c124,c675\" cannot be applied", true,

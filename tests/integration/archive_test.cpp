@@ -7,6 +7,7 @@
 
 #include "engine/base/base64.h"
 #include "engine/base/sys.h"
+#include "engine/base/time.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -275,7 +276,7 @@ TEST_F(ArchiveTest, EventsTellOfBothDirections) {
   EXPECT_EQ(get(id, "/etc/passwd").status, 200);
   EXPECT_EQ(put(id, "/", TarBuilder().file("f", "x").finish()).status, 200);
   const std::string events = client()
-                                 .get("/events?since=1&until=" + std::to_string(::time(nullptr) + 1) +
+                                 .get("/events?since=1&until=" + std::to_string(to_unix_seconds(now()) + 1) +
                                       "&filters=" + url_encode("{\"container\":[\"" + id + "\"]}"))
                                  .body;
   EXPECT_NE(events.find("archive-path"), std::string::npos);

@@ -8,6 +8,7 @@
 
 #include "engine/base/atomic_file.h"
 #include "engine/base/sys.h"
+#include "engine/base/time.h"
 #include "tests/support/daemon_test.h"
 
 namespace mydocker::test {
@@ -210,7 +211,7 @@ TEST_F(HealthTest, ItGoesOnWithoutAnEngineWhichTakesTheResultOver) {
   EXPECT_TRUE(becomes(id, "unhealthy"));
   EXPECT_GE(at(health(id), "FailingStreak").to_number<int>(), 3);
   EXPECT_EQ(at(health(id), "Log").as_array().size(), 5U);
-  const std::string told = client().get("/events?since=1&until=" + std::to_string(::time(nullptr) + 1)).body;
+  const std::string told = client().get("/events?since=1&until=" + std::to_string(to_unix_seconds(now()) + 1)).body;
   EXPECT_NE(told.find("health_status: unhealthy"), std::string::npos) << told;
 }
 

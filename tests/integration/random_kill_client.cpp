@@ -100,6 +100,13 @@ void Client::create() {
                          .copied = {},
                          .volume = {},
                          .healthy = false});
+  // Its anonymous volume, before anything can be asked to leave it behind.
+  const Response made = send("GET", "/containers/" + containers_.back().id + "/json");
+  if (!succeeds(made)) return;
+  for (const json::value& mount : made.json().at("Mounts").as_array()) {
+    containers_.back().volume = text(mount, "Name");
+    volumes_[containers_.back().volume] = true;
+  }
 }
 
 void Client::start() {

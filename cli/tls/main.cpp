@@ -177,15 +177,22 @@ class Carrier {
         if (sent <= 0) return need(sent);
         out_.begin += static_cast<std::size_t>(sent);
       }
-      if (out_.closed) return;
+      if (out_.closed) return close_half();
       const ssize_t got = ::recv(plain, out_.bytes.data(), buffer_size, 0);
       if (got < 0) return;
       out_.fill(static_cast<std::size_t>(got));
       if (got > 0) continue;
       out_.closed = true;
-      ::ERR_clear_error();
-      ::SSL_shutdown(session_);  // the half-close
     }
+  }
+
+  /// Behind all that was written; a full socket takes it later.
+  void close_half() {
+    if (half_closed_ || in_.closed) return;
+    ::ERR_clear_error();
+    const int done = ::SSL_shutdown(session_);
+    if (done < 0) return need(done);
+    half_closed_ = true;
   }
 
   /// false: the plain end's owner is gone, and with it the reason to go on.
@@ -202,6 +209,7 @@ class Carrier {
   SSL* session_;
   Buffer in_;
   Buffer out_;
+  bool half_closed_ = false;
   short wire_events_ = 0;
 };
 

@@ -127,7 +127,8 @@ TEST_F(RemoteTest, OurOwnClientSpeaksMutualTls) {
     if (!who.empty()) all.insert(all.end(), {"--tlscert", pem(who), "--tlskey", pem(who + "-key")});
     all.insert(all.end(), words.begin(), words.end());
     CommandOptions options;
-    options.input = input;
+    if (!input.empty()) options.standard_input_file = scratch("input");  // more than a pipe holds
+    if (!input.empty()) std::ofstream(scratch("input")) << input;
     options.environment = {"DOCKER_CONFIG=" + scratch("docker")};
     return run_command(all, options);
   };

@@ -1,12 +1,15 @@
 #include "tests/support/relay.h"
 
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <deque>
 #include <mutex>
+#include <utility>
 
 #include "engine/base/sys.h"
 #include "tests/support/http_follower.h"
@@ -28,6 +31,16 @@ bool send_all(int socket, std::string_view bytes) {
 void wait_for_hangup(int socket) {
   pollfd entry{.fd = socket, .events = 0, .revents = 0};  // POLLHUP comes unasked
   while (::poll(&entry, 1, -1) < 0 && errno == EINTR) {
+  }
+}
+
+/// docker-py loses what arrives together with such a head; the engine sends the stream when the head was taken, and
+/// what it keeps apart is not put together here.
+void wait_until_taken(int socket) {
+  int unread = 0;
+  for (int i = 0; i < 2000 && ::ioctl(socket, SIOCOUTQ, &unread) == 0 && unread > 0; ++i) {
+    pollfd gone{socket, 0, 0};
+    if (::poll(&gone, 1, 1) > 0) return;
   }
 }
 
@@ -91,6 +104,8 @@ class Relay::Connection {
   ResponseJudge judge_;
   HttpFollower requests_;
   HttpFollower responses_;
+  bool hijacked_ =
+      false;  ///< of the thread that carries responses: a head was read behind which the bytes are a stream's
   std::atomic<int> running_ = 2;
   std::thread forth_;
   std::thread back_;
@@ -115,6 +130,7 @@ void Relay::Connection::carry(int from, int to, HttpFollower& follower) {
     // Before it is sent: the answer must find its question.
     follow(follower, bytes);
     if (!send_all(to, bytes)) return;
+    if (&follower == &responses_ && std::exchange(hijacked_, false)) wait_until_taken(to);
   }
 }
 
@@ -173,6 +189,7 @@ BodyFraming Relay::Connection::begin_response(std::string_view head) {
   upgrading_ = false;
   const bool no_more_requests = framing.kind == Kind::opaque || framing.kind == Kind::until_close;
   if (no_more_requests || asked.upgrade) requests_.go_on(no_more_requests);
+  hijacked_ = no_more_requests;
   return framing;
 }
 

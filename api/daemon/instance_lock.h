@@ -11,7 +11,8 @@ namespace mydocker::daemon {
 /// it would one of flock(2). Nothing else in the process may open the file.
 class InstanceLock {
  public:
-  /// Throws Error{conflict} naming the process that holds it. `what` is for that message: "data-root /x".
+  /// Waits a second for one that is just ending; then throws Error{conflict} naming the process that holds it. `what`
+  /// is for that message: "data-root /x".
   InstanceLock(const std::string& path, const std::string& what);
 
   /// Replaces the file's content by "<pid>\n".

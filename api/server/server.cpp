@@ -9,6 +9,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <thread>
 
 #include "engine/base/error.h"
 #include "engine/base/log.h"
@@ -181,16 +182,28 @@ awaitable<void> Server::stop(std::chrono::milliseconds patience) {
 
 std::size_t Server::connection_count() const noexcept { return state_->connections.size(); }
 
+namespace {
+
+bool is_served(const std::string& path) {
+  try {
+    const UniqueFd probe = connect_unix(path, SOCK_STREAM);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
+    return false;
+  }
+}
+
+}  // namespace
+
 UniqueFd listen_on_unix(const std::string& path, gid_t group) {
-  if (path_exists(path)) {
-    bool in_use = true;
-    try {
-      const UniqueFd probe = connect_unix(path, SOCK_STREAM);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable) throw;
-      in_use = false;
+  // A child of a killed engine between fork and exec holds the socket a moment longer than the engine.
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+  while (path_exists(path) && is_served(path)) {
+    if (std::chrono::steady_clock::now() >= end) {
+      throw Error(ErrorKind::conflict, concat("listen ", path, ": another process listens there"));
     }
-    if (in_use) throw Error(ErrorKind::conflict, concat("listen ", path, ": another process listens there"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   UniqueFd socket = listen_unix(path, SOCK_STREAM, 0660);
   if (group != static_cast<gid_t>(-1) && ::lchown(path.c_str(), 0, group) != 0) throw sys_error("chown ", path);

@@ -14,6 +14,7 @@ namespace mydocker {
 namespace {
 
 constexpr int deepest_level = 32;  ///< of recursion; also the most descriptors held
+constexpr int most_rounds = 1000;  ///< through a directory into which an ending process still writes
 
 bool is_absence(int errno_value) { return errno_value == ENOENT || errno_value == ENOTDIR; }
 
@@ -44,9 +45,18 @@ class Removal {
     if (::unlinkat(dir, name.c_str(), 0) == 0 || errno == ENOENT) return;
     if (errno != EISDIR && errno != EPERM) throw sys_error("unlink ", name);
     if (level >= deepest_level) return move_up(dir, name);
+    for (int round = 1;; ++round) {
+      if (!empty(dir, name, level)) return;
+      if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return;
+      if (errno != ENOTEMPTY || round == most_rounds) throw sys_error("rmdir ", name);
+    }
+  }
+
+  /// false: it is gone.
+  bool empty(int dir, const std::string& name, int level) {
     UniqueFd child(
         retry_on_eintr([&] { return ::openat(dir, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
-    if (!child && errno == ENOENT) return;
+    if (!child && errno == ENOENT) return false;
     if (!child) throw sys_error("open ", name);
     struct stat status{};
     if (::fstat(child.get(), &status) != 0) throw sys_error("stat ", name);
@@ -54,7 +64,7 @@ class Removal {
       throw Error(ErrorKind::internal, concat("remove ", name, ": another file system is mounted there"));
     }
     remove_children(std::move(child), level);
-    if (::unlinkat(dir, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) throw sys_error("rmdir ", name);
+    return true;
   }
 
   void remove_children(UniqueFd dir_fd, int level) {

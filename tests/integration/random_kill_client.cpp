@@ -103,7 +103,8 @@ void Client::create() {
   // Its anonymous volume, before anything can be asked to leave it behind.
   const Response made = send("GET", "/containers/" + containers_.back().id + "/json");
   if (!succeeds(made)) return;
-  for (const json::value& mount : made.json().at("Mounts").as_array()) {
+  const json::value container = made.json();
+  for (const json::value& mount : container.at("Mounts").as_array()) {
     containers_.back().volume = text(mount, "Name");
     volumes_[containers_.back().volume] = true;
   }

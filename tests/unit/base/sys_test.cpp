@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
+#include <thread>
 
 #include "tests/support/requirements.h"
 #include "tests/support/temp_tree.h"
@@ -95,6 +97,23 @@ TEST(RemoveTree, EverythingGoesAndSymlinksAreNotFollowed) {
   remove_tree(tree.path("gone"));
   EXPECT_FALSE(tree.exists("gone"));
   EXPECT_TRUE(tree.exists("keep/file"));
+}
+
+/// A process that is ending may write into it meanwhile: the engine starts after a crash all the same.
+TEST(RemoveTree, WhatIsWrittenMeanwhileGoesAsWell) {
+  const TempTree tree{{"gone/first", ""}};
+  const UniqueFd directory = open_dir(tree.path("gone"));
+  std::atomic<bool> begun = false;
+  std::jthread writer([&] {
+    for (int i = 0; i < 20000; ++i) {  // ends by itself once the directory is gone
+      const UniqueFd file = find_at(directory.get(), "f" + std::to_string(i), O_WRONLY | O_CREAT, 0600);
+      begun = true;
+      if (!file) return;
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  EXPECT_NO_THROW(remove_tree(tree.path("gone")));
+  EXPECT_FALSE(path_exists(tree.path("gone")));
 }
 
 TEST(RemoveTree, AbsenceIsFine) { EXPECT_NO_THROW(remove_tree("/nonexistent/a/b")); }

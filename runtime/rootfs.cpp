@@ -140,8 +140,12 @@ UniqueFd open_host_path(const TaskOptions& options, const std::string& path) {
 /// working directory to lose yet.
 UniqueFd clone_mount_of_namespace(const std::string& mount_namespace, const std::string& path, bool recursive) {
   const UniqueFd own = open_file("/proc/self/ns/mnt", O_RDONLY);
+  const UniqueFd own_root = open_file("/", O_PATH | O_DIRECTORY);
   const UniqueFd other = open_file(mount_namespace, O_RDONLY);
-  if (::setns(other.get(), CLONE_NEWNS) != 0) throw sys_error("enter ", mount_namespace);
+  // "/proc/<pid>/ns/mnt"; the root counts where we live in a chroot.
+  const std::string process = mount_namespace.substr(0, mount_namespace.rfind("/ns/"));
+  const UniqueFd other_root = open_file(process + "/root", O_PATH | O_DIRECTORY);
+  enter_mount_namespace(other.get(), CLONE_NEWNS, other_root.get());
   UniqueFd tree;
   std::exception_ptr failure;
   try {
@@ -151,7 +155,8 @@ UniqueFd clone_mount_of_namespace(const std::string& mount_namespace, const std:
   } catch (...) {  // thrown on when we are back
     failure = std::current_exception();
   }
-  if (::setns(own.get(), CLONE_NEWNS) != 0) throw sys_error("come back from ", mount_namespace);
+  const bool back = ::setns(own.get(), CLONE_NEWNS) == 0 && ::fchdir(own_root.get()) == 0 && ::chroot(".") == 0;
+  if (!back) throw sys_error("come back from ", mount_namespace);
   if (failure) std::rethrow_exception(failure);
   return tree;
 }

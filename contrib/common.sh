@@ -12,7 +12,7 @@ build_packages=(
 test_packages=(
   libgtest-dev libgmock-dev clang-tidy-19 clang-format-19 shellcheck git
   iproute2 nftables iputils-ping util-linux docker-registry skopeo docker.io containerd podman crun runc python3 xz-utils
-  bzip2 procps attr strace curl umoci python3-docker docker-compose
+  bzip2 procps attr strace curl umoci zstd python3-docker docker-compose
 )
 
 # What boots the guest of contrib/vm/run-tests.

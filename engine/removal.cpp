@@ -56,17 +56,20 @@ awaitable<void> remove_now(EngineState& state, ContainerPtr container, Anonymous
   if (volumes == AnonymousVolumes::remove) own_volumes = volumes_of_its_own(state, *container);
   std::optional<std::string> failure;
   try {
-    co_await blocking(state.disk_pool, [&] {
-      failpoint("remove.files");
-      state.container_layers->remove(id);
-    });
+    // Rows before files: after a crash between the two its directories belong to nobody, and the next start sweeps
+    // them.
     co_await blocking(state.database_pool, [&] {
+      failpoint("remove.rows");
       state.database->transaction([&](Connection&) {
         ContainerStore::delete_row(*state.database, id);
         state.layers->release_owner("container:" + id);
         state.size_ledger->forget(trees);
         for (const std::string& name : own_volumes) state.volumes->renounce(name);
       });
+    });
+    co_await blocking(state.disk_pool, [&] {
+      failpoint("remove.files");
+      state.container_layers->remove(id);
     });
   } catch (const Error& e) {
     failure = e.message();

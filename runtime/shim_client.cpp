@@ -18,6 +18,7 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr milliseconds short_deadline(10'000);
+constexpr milliseconds freeze_deadline(15'000);
 constexpr milliseconds launch_deadline(120'000);
 /// The number under which a spawned shim finds its first connection.
 constexpr int first_connection_fd = 3;
@@ -269,7 +270,9 @@ bool ShimClient::exec_kill(const std::string& exec_id, int signal) {
   return from_json<DeliveredAnswer>(answer.body["result"]).delivered;
 }
 
-void ShimClient::pause() { call("pause", {}, milliseconds(15'000)); }
+void ShimClient::pause() { call("pause", {}, freeze_deadline); }
+
+void ShimClient::pause_briefly() { call("pause", {{"brief", true}}, freeze_deadline); }
 
 void ShimClient::unpause() { call("unpause", {}, short_deadline); }
 

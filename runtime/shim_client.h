@@ -91,6 +91,8 @@ class ShimClient {
   bool exec_kill(const std::string& exec_id, int signal);
   /// Freezes and thaws the container's cgroup.
   void pause();
+  /// A pause that no user asked for (a commit): the health stays what it was.
+  void pause_briefly();
   void unpause();
   ShimSnapshot snapshot();
   /// Gives up before start: PID 1 is killed, everything removed; returns when nothing is left, and the shim ends. Fine

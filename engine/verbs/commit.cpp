@@ -126,7 +126,7 @@ awaitable<std::string> Engine::commit(CommitRequest request) {
   const ContainerRecord record = container->record;
   const std::string image_id = co_await blocking(state.transfer_pool, [&] {
     const std::string owner = "pull:commit-" + random_hex(8);
-    if (pauses) shim->pause();
+    const bool paused = pauses && ask_freezer([&] { shim->pause_briefly(); });
     std::exception_ptr failure;
     std::optional<storage::Layer> layer;
     try {
@@ -135,7 +135,7 @@ awaitable<std::string> Engine::commit(CommitRequest request) {
     } catch (...) {  // thrown on when the container runs again
       failure = std::current_exception();
     }
-    if (pauses) shim->unpause();
+    if (paused) ask_freezer([&] { shim->unpause(); });
     if (failure) std::rethrow_exception(failure);
     // Whatever happens now: what nobody else owns goes again.
     std::string id;

@@ -46,14 +46,10 @@ bool cancels_policy(const Container& container, int signal) {
   return signal == parse_signal(container.record.config.stop_signal);
 }
 
-/// A shim that has gone took its container along: that is no failure of the engine.
-awaitable<void> ask_freezer(EngineState& state, ContainerPtr container, std::function<void()> ask) {
-  try {
-    co_await blocking(state.disk_pool, ask);
-  } catch (const Error& e) {
-    if (e.kind() != ErrorKind::unavailable) throw;
-    throw Error(ErrorKind::conflict, concat("container ", container->id(), " is not running"));
-  }
+/// What a user asks for.
+awaitable<void> set_frozen(EngineState& state, ContainerPtr container, std::function<void()> ask) {
+  const bool alive = co_await blocking(state.disk_pool, [&] { return ask_freezer(ask); });
+  if (!alive) throw Error(ErrorKind::conflict, concat("container ", container->id(), " is not running"));
 }
 
 }  // namespace
@@ -156,7 +152,7 @@ awaitable<void> Engine::pause(std::string id) {
   const Turn turn = co_await container->turns.take();
   check_allowed(Verb::pause, container->state, container->id(), container->name());
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
-  co_await ask_freezer(state, container, [&] { shim->pause(); });
+  co_await set_frozen(state, container, [&] { shim->pause(); });
   if (container->state != ContainerState::running) co_return;  // it was killed meanwhile
   set_state(*container, ContainerState::paused);
   suspend_health(*container);
@@ -170,7 +166,7 @@ awaitable<void> Engine::unpause(std::string id) {
   const Turn turn = co_await container->turns.take();
   check_allowed(Verb::unpause, container->state, container->id(), container->name());
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
-  co_await ask_freezer(state, container, [&] { shim->unpause(); });
+  co_await set_frozen(state, container, [&] { shim->unpause(); });
   if (container->state != ContainerState::paused) co_return;
   set_state(*container, ContainerState::running);
   co_await save_record(state, container);

@@ -44,8 +44,12 @@ void HealthCheck::start(std::int64_t started_at_ns) {
 }
 
 void HealthCheck::stop() {
+  if (!stopped_) report_.status = unhealthy;
+  suspend();
+}
+
+void HealthCheck::suspend() {
   if (std::exchange(stopped_, true)) return;
-  report_.status = unhealthy;
   if (next_timer_) loop_.cancel(*next_timer_);
   next_timer_.reset();
   if (!probe_running_) return;

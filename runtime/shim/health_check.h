@@ -42,7 +42,9 @@ class HealthCheck final : private FdHandler {
   /// The container is paused, or has ended: no probes, and a running one counts for nothing. As in Docker the status is
   /// unhealthy meanwhile.
   void stop();
-  /// Goes on after a pause.
+  /// The same for a moment that nobody asked for (a commit): the status stays.
+  void suspend();
+  /// Goes on after a pause or a suspension.
   void resume();
 
   /// The running probe's process, or -1.

@@ -58,10 +58,12 @@ struct PlainParameters {
   int signal = 0;
   std::uint16_t height = 0;
   std::uint16_t width = 0;
+  bool brief = false;
 
   static constexpr auto json_fields() {
     return std::tuple(field("exec_id", &PlainParameters::exec_id), field("signal", &PlainParameters::signal),
-                      field("height", &PlainParameters::height), field("width", &PlainParameters::width));
+                      field("height", &PlainParameters::height), field("width", &PlainParameters::width),
+                      field("brief", &PlainParameters::brief));
   }
 };
 
@@ -319,17 +321,18 @@ EngineServer::Answer Monitor::hold(json::object&, std::vector<UniqueFd>& fds) {
   return {};
 }
 
-EngineServer::Answer Monitor::pause(json::object&, std::vector<UniqueFd>&) {
+EngineServer::Answer Monitor::pause(json::object& params, std::vector<UniqueFd>&) {
+  const bool brief = read_plain(params).brief;
   require_running();
-  if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
+  if (!cgroup_) throw Error(ErrorKind::not_implemented, "the container has no cgroup to freeze");
   cgroup_->freeze();
-  if (health_) health_->stop();
+  if (health_) brief ? health_->suspend() : health_->stop();
   return {};
 }
 
 EngineServer::Answer Monitor::unpause(json::object&, std::vector<UniqueFd>&) {
   require_running();
-  if (!cgroup_) throw Error(ErrorKind::conflict, "the container has no cgroup");
+  if (!cgroup_) throw Error(ErrorKind::not_implemented, "the container has no cgroup to freeze");
   cgroup_->thaw();
   if (health_) health_->resume();
   return {};

@@ -1,6 +1,9 @@
 // Each named step of the system is made to fail: the request gets an error, and nothing is left behind.
 
+#include <fcntl.h>
+
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "engine/base/sys.h"
@@ -43,6 +46,19 @@ TEST_F(FailpointTest, AFullDiskAtLoadIsAnErrorAndLeavesNothing) {
   EXPECT_NE(response.body.find("No space left on device"), std::string::npos) << response.status << response.body;
   EXPECT_EQ(client().get("/images/full:1/json").status, 404);
   restart_clean();
+}
+
+/// Through the kernel's file, on either version of cgroups.
+void thaw_behind_the_engine(int pid) {
+  std::ifstream groups(concat("/proc/", pid, "/cgroup"));
+  for (std::string line; std::getline(groups, line);) {
+    const std::string path = line.substr(line.rfind(':') + 1);
+    if (line.find(":freezer:") != std::string::npos) {
+      std::ofstream(concat("/sys/fs/cgroup/freezer", path, "/freezer.state")) << "THAWED";
+      return;
+    }
+    if (line.starts_with("0::")) std::ofstream(concat("/sys/fs/cgroup", path, "/cgroup.freeze")) << "0";
+  }
 }
 
 /// Steps of a start in the engine, in the shim and in the init stage.
@@ -89,6 +105,26 @@ TEST_F(FailpointTest, AnEngineKilledAtAnyStepOfAStartLeavesNothing) {
   }
 }
 
+TEST_F(FailpointTest, AnEngineKilledInARemovalLeavesTheWholeContainerOrNothing) {
+  for (const bool before : {true, false}) {
+    SCOPED_TRACE(before ? "before its rows go" : "between its rows and its files");
+    const std::string id = create({.command = {"/payload", "write", "/kept", "data"}});
+    start(id);
+    ASSERT_EQ(wait(id), 0);
+    const std::string directory = concat(engine().data_root(), "/containers/", id);
+    ASSERT_TRUE(path_exists(directory));
+    restart_with(before ? "remove.rows=kill" : "remove.files=kill");
+    EXPECT_THROW(client().remove("/containers/" + id), Error);
+    ASSERT_TRUE(eventually([&] { return engine().has_died(); }));
+    restart_clean();
+    EXPECT_EQ(client().get("/containers/" + id + "/json").status, before ? 200 : 404);
+    EXPECT_EQ(path_exists(directory), before);
+    if (!before) continue;
+    EXPECT_NE(client().get("/containers/" + id + "/changes").body.find("/kept"), std::string::npos);
+    remove(id);
+  }
+}
+
 TEST_F(FailpointTest, AnEngineKilledInsideACommitForgetsOnlyWhatWasNotAcknowledged) {
   const std::string kept = create({.name = "acknowledged"});
   // Whichever commit it is that dies: what was answered with success before is there afterwards.
@@ -115,6 +151,31 @@ TEST_F(FailpointTest, AnEngineKilledInsideACommitForgetsOnlyWhatWasNotAcknowledg
       if (text(at(container, "Id")) != kept) remove(text(at(container, "Id")));
     }
   }
+}
+
+TEST_F(FailpointTest, APausedContainerThatEndsBeforeItIsThawedIsRemovedAndStopped) {
+  restart_with("container.thaw=delay:100");
+  for (const bool removal : {true, false}) {
+    SCOPED_TRACE(removal ? "rm -f" : "stop");
+    const std::string id = create({.command = {"/payload", "pause"}, .host = {{"NetworkMode", "none"}}});
+    start(id);
+    EXPECT_EQ(client().post("/containers/" + id + "/pause").status, 204);
+    // Thawed behind the engine's back: the signal ends it while the engine is about to thaw it. Its output is still
+    // held open then, and an end is told when the output has ended, too, or a grace is over.
+    const int pid = static_cast<int>(at(inspect(id), "State.Pid").as_int64());
+    const UniqueFd output = open_file(concat("/proc/", pid, "/fd/1"), O_WRONLY);
+    thaw_behind_the_engine(pid);
+    const Response response =
+        removal ? client().remove("/containers/" + id + "?force=1") : client().post("/containers/" + id + "/stop?t=1");
+    EXPECT_EQ(response.status, 204) << response.body;
+    if (removal) {
+      EXPECT_EQ(client().get("/containers/" + id + "/json").status, 404);
+    } else {
+      EXPECT_EQ(text(at(inspect(id), "State.Status")), "exited");
+      remove(id);
+    }
+  }
+  restart_clean();
 }
 
 TEST_F(FailpointTest, AnAttachDuringTheStartOfAShortProgramFailsNoStart) {

@@ -120,6 +120,18 @@ TEST_F(HealthTest, FailuresInTheStartPeriodDoNotCountAndItsIntervalIsTaken) {
   EXPECT_TRUE(becomes(id, "healthy"));
 }
 
+TEST_F(HealthTest, ACommitChangesNoHealth) {
+  const std::string id =
+      run({.extra = shell("true", 60'000, {{"StartPeriod", minute}, {"StartInterval", 20 * millisecond}})});
+  ASSERT_TRUE(becomes(id, "healthy"));  // the next probe comes in a minute
+  EXPECT_EQ(client().post("/commit?container=" + id + "&repo=of-healthy&tag=1").status, 201);
+  EXPECT_EQ(status(id), "healthy");
+  engine().kill();
+  engine().start();
+  EXPECT_EQ(status(id), "healthy") << "what its shim knows";
+  EXPECT_EQ(client().remove("/images/of-healthy:1").status, 200);
+}
+
 TEST_F(HealthTest, AProbeThatTakesTooLongIsKilledWithItsChildren) {
   const std::string id =
       run({.extra = shell("echo slow; sleep 77 & wait", 30, {{"Timeout", 300 * millisecond}, {"Retries", 1}})});

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/netlink.h"
 #include "network/ipam.h"
-#include "network/netlink.h"
 
 /// Bridges of networks and the kernel switches around them. All functions act on the namespace of the calling thread,
 /// and block on the kernel only.

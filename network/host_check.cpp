@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "engine/base/error.h"
+#include "engine/base/netlink.h"
 #include "engine/base/sys.h"
 #include "network/bridge.h"
-#include "network/netlink.h"
 #include "network/networks.h"
 #include "network/rule_elements.h"
 

@@ -16,8 +16,8 @@
 #include <cstring>
 
 #include "engine/base/error.h"
+#include "engine/base/netlink.h"
 #include "engine/base/sys.h"
-#include "network/netlink.h"
 
 namespace mydocker::network {
 namespace {

@@ -301,11 +301,4 @@ void set_loopback_up(NetlinkSocket& socket) {
   socket.request(message);
 }
 
-void check_interface_name(std::string_view name) {
-  const bool bad = name.empty() || name.size() >= IFNAMSIZ || name == "." || name == ".." ||
-                   name.find_first_of("/: \t\n\r\v\f") != std::string_view::npos ||
-                   std::string_view(name).find('\0') != std::string_view::npos;
-  if (bad) throw Error(ErrorKind::invalid_argument, concat("invalid interface name: \"", name, "\""));
-}
-
 }  // namespace mydocker::network

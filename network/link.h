@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/netlink.h"
 #include "network/ipam.h"
-#include "network/netlink.h"
 
 /// Links, addresses and routes (man 7 rtnetlink): one kernel action each. All throw Error{internal} that names action
 /// and link; names longer than 15 bytes are refused, for the kernel's libraries cut them silently. Blocks on the kernel
@@ -80,9 +80,5 @@ int configure_inner_link(NetlinkSocket& socket, const InnerLink& link);
 void settle_carrier(NetlinkSocket& socket, int index);
 void settle_carrier(NetlinkSocket& socket, const std::string& name);
 void set_loopback_up(NetlinkSocket& socket);
-
-/// Throws Error{invalid_argument} for what cannot be an interface name (man 7 netdevice: at most 15 bytes, no '/', ':'
-/// or blank).
-void check_interface_name(std::string_view name);
 
 }  // namespace mydocker::network

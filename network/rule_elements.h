@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "network/netlink.h"
+#include "engine/base/netlink.h"
 #include "network/rules.h"
 
 /// Single elements of the tables' sets and maps, straight over nfnetlink: 20-50 µs instead of the library's 90 and more

@@ -3,8 +3,8 @@
 #include <functional>
 #include <memory>
 
+#include "engine/base/netlink.h"
 #include "network/link.h"
-#include "network/netlink.h"
 
 /// The inside of a container's network namespace. Only a thread that then ends enters it (STYLE 3.10); what it opens
 /// there is used from outside.

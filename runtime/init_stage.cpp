@@ -49,9 +49,10 @@ void enter_namespaces(const TaskOptions& options, SyncSocket& sync, bool born_in
   join_remaining_namespaces(spec);
   // Its root is the cgroup of whoever makes it, hence after join().
   if (has_new_namespace(spec, "cgroup") && ::unshare(CLONE_NEWCGROUP) != 0) throw sys_error("make a cgroup namespace");
-  if (spec.hooks && !(spec.hooks->prestart.empty() && spec.hooks->create_runtime.empty())) {
-    sync.send(Sync::hooks_wanted);
-    sync.expect(Sync::hooks_run);
+  const bool has_hooks = spec.hooks && !(spec.hooks->prestart.empty() && spec.hooks->create_runtime.empty());
+  if (has_hooks || !spec.linux.net_devices.empty()) {
+    sync.send(Sync::host_wanted);
+    sync.expect(Sync::host_done);
   }
   if (!spec.hostname.empty() && ::sethostname(spec.hostname.data(), spec.hostname.size()) != 0) {
     throw sys_error("sethostname");

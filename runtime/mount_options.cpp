@@ -1,9 +1,13 @@
 #include "runtime/mount_options.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/xattr.h>
 
 #include <algorithm>
 #include <string_view>
+
+#include "engine/base/sys.h"
 
 namespace mydocker::runtime {
 namespace {
@@ -126,6 +130,21 @@ MountOptions parse_mount_options(const Mount& mount) {
                                                     out.parameters.front().first, "\" for a bind"));
   }
   return out;
+}
+
+void add_mount_label(MountParameters& parameters, const std::string& type, const std::string& label) {
+  if (label.empty() || type == "proc" || type == "sysfs" || type == "mqueue") return;
+  const bool has_own = std::any_of(parameters.begin(), parameters.end(),
+                                   [](const auto& parameter) { return parameter.first == "context"; });
+  if (!has_own) parameters.emplace_back("context", label);
+}
+
+void label_mount(int mount, const std::string& type, const std::string& label) {
+  if (label.empty() || type != "mqueue") return;
+  const UniqueFd root = open_at(mount, ".", O_RDONLY | O_DIRECTORY);
+  if (::fsetxattr(root.get(), "security.selinux", label.data(), label.size(), 0) != 0) {
+    throw sys_error("label the mqueue \"", label, "\"");
+  }
 }
 
 std::vector<std::string> list_ignored_options(const Spec& spec) {

@@ -7,7 +7,7 @@
 #include "engine/base/mount.h"
 #include "runtime/spec.h"
 
-/// The option words of an OCI mount (config.md "Linux mount options"). Pure; any thread.
+/// The option words of an OCI mount (config.md "Linux mount options"). Pure unless said; any thread.
 namespace mydocker::runtime {
 
 struct MountOptions {
@@ -33,6 +33,12 @@ struct MountOptions {
 
 /// Throws Error{invalid_argument} for a word that no file system can know on a bind mount.
 MountOptions parse_mount_options(const Mount& mount);
+
+/// Asks for linux.mountLabel ("": for nothing) for the files of a new file system, unless the parameters name a context
+/// of their own. procfs and sysfs have labels by policy, an mqueue takes its label later (label_mount()).
+void add_mount_label(MountParameters& parameters, const std::string& type, const std::string& label);
+/// Gives the root of a new mqueue the label: it knows no option for it. Not pure: `mount` is the detached mount.
+void label_mount(int mount, const std::string& type, const std::string& label);
 
 /// A sentence for each option that is known and ignored by rule: relabeling ("z", "Z") is the engine's affair.
 std::vector<std::string> list_ignored_options(const Spec& spec);

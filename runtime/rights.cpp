@@ -191,7 +191,7 @@ void join_session_keyring(const std::string& container_id) {
   }
 }
 
-void check_security_modules(const Process& process) {
+void check_security_modules(const Process& process, const std::string& mount_label) {
   const auto refuse = [](std::string_view what, const std::string& label, std::string_view module) {
     throw LaunchError(ErrorKind::invalid_argument,
                       concat(what, " \"", label, "\" cannot be applied: this kernel runs no ", module), 128);
@@ -199,7 +199,10 @@ void check_security_modules(const Process& process) {
   const std::string& profile = process.apparmor_profile;
   if (!profile.empty() && profile != unconfined && !has_apparmor()) refuse("AppArmor profile", profile, "AppArmor");
   const std::string& label = process.selinux_label;
-  if (!label.empty() && !path_exists("/sys/fs/selinux/enforce")) refuse("SELinux label", label, "SELinux");
+  if (label.empty() && mount_label.empty()) return;
+  if (path_exists("/sys/fs/selinux/enforce")) return;
+  if (!label.empty()) refuse("SELinux label", label, "SELinux");
+  refuse("SELinux mount label", mount_label, "SELinux");
 }
 
 void apply_labels(const Process& process) {

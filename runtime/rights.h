@@ -22,8 +22,8 @@ void set_ids(const Identity& identity);
 /// A session keyring of the container's own.
 void join_session_keyring(const std::string& container_id);
 /// Throws LaunchError{invalid_argument} for a profile or label of a security module that this kernel does not run.
-/// Looks at the caller's /sys: for the host's side.
-void check_security_modules(const Process& process);
+/// `mount_label`: linux.mountLabel, "" for none. Looks at the caller's /sys: for the host's side.
+void check_security_modules(const Process& process, const std::string& mount_label);
 /// AppArmor profile and SELinux label for the next execve, read back (SECURITY R13, R28).
 void apply_labels(const Process& process);
 /// Throws Error{invalid_argument} naming the member for a scheduler, ioPriority or execCPUAffinity that cannot be

@@ -257,7 +257,10 @@ void Rootfs::mount_file_system(const Mount& mount) {
     set_mount_attributes(overlay.get(), options.set, 0, MS_PRIVATE, false);
     return;
   }
-  UniqueFd fd = make_mount(mount.type, complete_parameters(mount, options, target.get(), existed), options.set);
+  MountParameters parameters = complete_parameters(mount, options, target.get(), existed);
+  add_mount_label(parameters, mount.type, spec_.linux.mount_label);
+  UniqueFd fd = make_mount(mount.type, parameters, options.set);
+  label_mount(fd.get(), mount.type, spec_.linux.mount_label);
   if (mount.type == "proc") {
     prove_procfs(fd.get());
     if (!spec_.linux.sysctl.empty()) sysctl_ = open_at(fd.get(), "sys", O_PATH | O_DIRECTORY);
@@ -289,8 +292,9 @@ void Rootfs::mount_cgroup(const Mount& mount) {
 void Rootfs::mount_cgroup_v1(const Mount& mount, int target) {
   const MountOptions options = parse_mount_options(mount);
   const bool own_namespace = find_namespace(spec_, "cgroup") != nullptr;
-  const UniqueFd tmpfs =
-      make_mount("tmpfs", {{"mode", "755"}, {"source", "tmpfs"}}, options.set & ~std::uint64_t{MOUNT_ATTR_RDONLY});
+  MountParameters parameters = {{"mode", "755"}, {"source", "tmpfs"}};
+  add_mount_label(parameters, "tmpfs", spec_.linux.mount_label);
+  const UniqueFd tmpfs = make_mount("tmpfs", parameters, options.set & ~std::uint64_t{MOUNT_ATTR_RDONLY});
   attach_mount(tmpfs.get(), target);
   for (const CgroupHierarchy& hierarchy : cgroups_->hierarchies) {
     if (::mkdirat(tmpfs.get(), hierarchy.directory.c_str(), 0755) != 0) throw sys_error("mkdir ", hierarchy.directory);
@@ -356,9 +360,10 @@ void Rootfs::mask(const std::string& path) {
   }
   if (!empty_directory_) {
     // Attached first and copied later: only attached mounts can be copied on every kernel.
+    MountParameters parameters = {{"nr_blocks", "1"}, {"nr_inodes", "1"}, {"mode", "555"}, {"source", "tmpfs"}};
+    add_mount_label(parameters, "tmpfs", spec_.linux.mount_label);
     empty_directory_ =
-        make_mount("tmpfs", {{"nr_blocks", "1"}, {"nr_inodes", "1"}, {"mode", "555"}, {"source", "tmpfs"}},
-                   MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        make_mount("tmpfs", parameters, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     attach_mount(empty_directory_.get(), target.get());
     return;
   }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "runtime/capabilities.h"
+#include "runtime/net_devices.h"
 #include "runtime/process_setup.h"
 #include "runtime/rights.h"
 
@@ -182,9 +183,8 @@ void validate_linux(const Spec& spec) {
   if (part.resources && !part.resources->rdma.empty()) {
     throw Error(ErrorKind::not_implemented, "linux.resources.rdma is not supported");
   }
-  if (!part.mount_label.empty()) throw Error(ErrorKind::not_implemented, "linux.mountLabel is not supported");
+  require_no_nul(part.mount_label, "linux.mountLabel");
   if (part.memory_policy) validate_memory_policy(*part.memory_policy);
-  if (!part.net_devices.empty()) throw Error(ErrorKind::not_implemented, "linux.netDevices is not supported");
   if (part.personality) {
     require(is_one_of(part.personality->domain, {"LINUX", "LINUX32"}), "linux.personality.domain", "is unknown");
     require(part.personality->flags.empty(), "linux.personality.flags", "are not supported");
@@ -232,6 +232,7 @@ void validate(const Spec& spec) {
   validate_mounts(spec);
   validate_devices(spec);
   validate_linux(spec);
+  validate_net_devices(spec);
   if (spec.hooks) validate_hooks(*spec.hooks);
 }
 

@@ -11,8 +11,8 @@
 ///
 ///   runtime                                   init stage
 ///      │  (user namespace)   id_maps_written ──►│
-///      │◄── hooks_wanted  (prestart, createRuntime)
-///      │                          hooks_run ──►│
+///      │◄── host_wanted            │  (network devices, prestart, createRuntime)
+///      │                          host_done ──►│
 ///      │◄── console + descriptor   (terminal)   │  rootfs, mounts, pivot_root, program found
 ///      │◄── created                             │
 ///      │                              start ──►│  sysctl net.*, hooks, rights, seccomp
@@ -26,8 +26,8 @@ namespace mydocker::runtime {
 
 enum class Sync : char {
   id_maps_written = 'i',
-  hooks_wanted = 'w',
-  hooks_run = 'h',
+  host_wanted = 'w',
+  host_done = 'h',
   console = 't',
   listener = 'l',        ///< the seccomp listener's descriptor, between executing and the end
   listener_taken = 'k',  ///< the agent has it: without an agent the program does not run

@@ -132,6 +132,9 @@ Task& Task::operator=(Task&& other) noexcept {
   sync_ = std::move(other.sync_);
   console_ = std::move(other.console_);
   options_ = std::move(other.options_);
+  devices_.reset();
+  if (other.devices_) devices_.emplace(std::move(*other.devices_));
+  other.devices_.reset();
   trace_ = std::move(other.trace_);
   warnings_ = std::move(other.warnings_);
   return *this;
@@ -144,11 +147,17 @@ void Task::end() noexcept {
   ::kill(pid_, SIGKILL);  // ours and not yet reaped: the number cannot have been given away
   siginfo_t status{};
   retry_on_eintr([&] { return ::waitid(P_PID, static_cast<id_t>(pid_), &status, WEXITED); });
+  devices_.reset();
+}
+
+void Task::release() noexcept {
+  owned_ = false;
+  if (devices_) devices_->keep();
 }
 
 Task Task::create(TaskOptions options) {
   validate(options.spec);
-  check_security_modules(options.spec.process);
+  check_security_modules(options.spec.process, options.spec.linux.mount_label);
   if (::geteuid() == 0) make_undumpable();  // children are born so: there is no moment to attach to one
   Task task;
   task.options_ = std::move(options);
@@ -205,6 +214,15 @@ void Task::take_warnings(const Cgroup& cgroup) {
   warnings_.insert(warnings_.end(), cgroup.warnings().begin(), cgroup.warnings().end());
 }
 
+void Task::prepare_on_host() {
+  const Spec& spec = options_->spec;
+  if (!spec.linux.net_devices.empty()) devices_.emplace(spec, concat("/proc/", pid_, "/ns/net"));
+  if (!spec.hooks) return;
+  const State state = make_state(*options_, pid_, "creating");
+  run_hooks("prestart", spec.hooks->prestart, state);
+  run_hooks("createRuntime", spec.hooks->create_runtime, state);
+}
+
 void Task::wait_created() {
   SyncSocket sync(std::move(sync_));
   try {
@@ -213,11 +231,9 @@ void Task::wait_created() {
       if (!message) throw LaunchError(ErrorKind::internal, describe_death(pidfd_.get()), 128);
       if (message->word == Sync::created) break;
       if (message->word == Sync::console) console_ = std::move(message->fd);
-      if (message->word == Sync::hooks_wanted) {
-        const State state = make_state(*options_, pid_, "creating");
-        run_hooks("prestart", options_->spec.hooks->prestart, state);
-        run_hooks("createRuntime", options_->spec.hooks->create_runtime, state);
-        sync.send(Sync::hooks_run);
+      if (message->word == Sync::host_wanted) {
+        prepare_on_host();
+        sync.send(Sync::host_done);
       }
     }
   } catch (...) {
@@ -241,7 +257,7 @@ void Task::start() {
     end();
     throw;
   }
-  owned_ = false;
+  release();
   started_ = true;
   trace_.mark("execute");
   run_poststart_hooks(options_->spec, state, warnings_);
@@ -249,7 +265,7 @@ void Task::start() {
 
 Task exec_task(const ExecOptions& options) {
   validate_process(options.process);
-  check_security_modules(options.process);
+  check_security_modules(options.process, "");
   if (::geteuid() == 0) make_undumpable();
   Task task;
   auto [mine, theirs] = make_socket_pair(SOCK_SEQPACKET);

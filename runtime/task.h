@@ -12,6 +12,7 @@
 #include "runtime/cgroup.h"
 #include "runtime/hooks.h"
 #include "runtime/launch_error.h"
+#include "runtime/net_devices.h"
 #include "runtime/seccomp_program.h"
 #include "runtime/spec.h"
 
@@ -96,7 +97,7 @@ class Task {
   /// Blocks until execve succeeded. Throws LaunchError; then the task is dead and reaped.
   void start();
   /// From now on nobody here kills it.
-  void release() noexcept { owned_ = false; }
+  void release() noexcept;
   /// Where the time went: "clone", "limits", "rootfs" ...
   const Trace& trace() const noexcept { return trace_; }
   /// What went wrong without stopping the container: limits that are ignored by rule, failed poststart hooks.
@@ -106,6 +107,8 @@ class Task {
   friend Task exec_task(const ExecOptions& options);
 
   void end() noexcept;
+  /// While the init stage waits for it: network devices, hooks.
+  void prepare_on_host();
   void take_warnings(const Cgroup& cgroup);
 
   pid_t pid_ = -1;
@@ -115,6 +118,7 @@ class Task {
   UniqueFd sync_;
   UniqueFd console_;
   std::optional<TaskOptions> options_;
+  std::optional<MovedDevices> devices_;  ///< the host gets them back when the container does not start
   Trace trace_{"create"};
   std::vector<std::string> warnings_;
 };

@@ -271,7 +271,7 @@ int features(const GlobalOptions&, const Words&) {
       json::object{{"modes", names({"MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE",
                                     "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"})},
                    {"flags", names({"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"})}};
-  linux_part["netDevices"] = json::object{{"enabled", false}};
+  linux_part["netDevices"] = json::object{{"enabled", true}};
   linux_part["mountExtensions"] = json::object{{"idmap", json::object{{"enabled", true}}}};
   json::object out{
       {"ociVersionMin", "1.0.0"},

@@ -8,7 +8,7 @@
 #include <cstring>
 
 #include "engine/base/error.h"
-#include "network/netlink.h"
+#include "engine/base/netlink.h"
 #include "network/rules.h"
 
 namespace {

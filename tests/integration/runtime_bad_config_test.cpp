@@ -71,8 +71,6 @@ TEST_F(RuntimeTest, WhatIsNotSupportedIsRefusedAndNotIgnored) {
     return run(config);
   };
   expect_refused(with("intelRdt", json::object{{"closID", "x"}}), "linux.intelRdt is not supported");
-  expect_refused(with("netDevices", json::object{{"eth0", json::object{}}}), "linux.netDevices is not supported");
-  expect_refused(with("mountLabel", "label"), "linux.mountLabel is not supported");
   expect_refused(with("resources", json::object{{"rdma", json::object{{"mlx5_1", json::object{{"hcaHandles", 3}}}}}}),
                  "linux.resources.rdma is not supported");
   json::value unknown = make_config("echo ran");

@@ -384,6 +384,7 @@ TEST_F(RuntimeCommandTest, FeaturesTellWhatTheProgramKnows) {
   EXPECT_EQ(own.at("seccomp").at("enabled").as_bool(), true);
   EXPECT_EQ(own.at("mountExtensions").at("idmap").at("enabled").as_bool(), true);
   EXPECT_EQ(own.at("intelRdt").at("enabled").as_bool(), false);
+  EXPECT_EQ(own.at("netDevices").at("enabled").as_bool(), true);
   // Each option word that it names is taken, on a mount that can have it.
   for (const json::value& word : all.at("mountOptions").as_array()) {
     json::value config = make_config("true");

@@ -18,6 +18,21 @@ TEST(MountOptions, FlagsBecomeAttributesAndTheRestParameters) {
   EXPECT_EQ(options.parameters, (MountParameters{{"mode", "755"}, {"size", "64k"}, {"newinstance", ""}}));
 }
 
+/// config-linux.md "mountLabel". What no kernel takes as an option is left out.
+TEST(MountOptions, AMountLabelIsAContextOfNewFileSystems) {
+  const auto labelled = [](const char* type, const char* label, MountParameters parameters = {}) {
+    add_mount_label(parameters, type, label);
+    return parameters;
+  };
+  const char* label = "system_u:object_r:container_file_t:s0:c715,c811";
+  for (const char* type : {"tmpfs", "devpts", "ext4"}) {
+    EXPECT_EQ(labelled(type, label, {{"mode", "755"}}), (MountParameters{{"mode", "755"}, {"context", label}})) << type;
+  }
+  for (const char* type : {"proc", "sysfs", "mqueue"}) EXPECT_EQ(labelled(type, label), MountParameters{}) << type;
+  EXPECT_EQ(labelled("tmpfs", ""), MountParameters{});
+  EXPECT_EQ(labelled("tmpfs", label, {{"context", "mine"}}), (MountParameters{{"context", "mine"}}));
+}
+
 TEST(MountOptions, TheLastWordWins) {
   EXPECT_EQ(parse({"ro", "rw"}).set & MOUNT_ATTR_RDONLY, 0U);
   EXPECT_EQ(parse({"ro", "rw"}).clear & MOUNT_ATTR_RDONLY, std::uint64_t{MOUNT_ATTR_RDONLY});

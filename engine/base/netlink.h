@@ -14,7 +14,7 @@
 
 /// The kernel's configuration sockets (man 7 netlink), as far as links, addresses, routes and nftables need them.
 /// Messages are built here, byte by byte, because a batch of them in one sendmsg(2) is what makes an attach cheap.
-namespace mydocker::network {
+namespace mydocker {
 
 /// One request. The pieces follow the header in the order of the calls; every piece is padded to four bytes. An
 /// attribute, nested ones included, has at most 65535 bytes: else Error{invalid_argument}.
@@ -101,7 +101,11 @@ class NetlinkSocket {
   std::uint32_t sequence_ = 1;
 };
 
+/// Throws Error{invalid_argument} for what cannot be an interface name (man 7 netdevice: at most 15 bytes, no '/', ':',
+/// blank, nor a '%', which the kernel takes for a template).
+void check_interface_name(std::string_view name);
+
 /// Error{internal} for a failed request.
 [[noreturn]] void throw_netlink_error(const std::string& what, const NetlinkResult& result);
 
-}  // namespace mydocker::network
+}  // namespace mydocker

@@ -1,9 +1,10 @@
-#include "network/netlink.h"
+#include "engine/base/netlink.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -11,7 +12,7 @@
 #include "engine/base/error.h"
 #include "engine/base/sys.h"
 
-namespace mydocker::network {
+namespace mydocker {
 namespace {
 
 constexpr std::size_t alignment = 4;
@@ -293,10 +294,17 @@ NetlinkResult NetlinkSocket::transaction(std::span<NetlinkMessage> messages) {
   return result;
 }
 
+void check_interface_name(std::string_view name) {
+  const bool bad = name.empty() || name.size() >= IFNAMSIZ || name == "." || name == ".." ||
+                   name.find_first_of("/:% \t\n\r\v\f") != std::string_view::npos ||
+                   name.find('\0') != std::string_view::npos;
+  if (bad) throw Error(ErrorKind::invalid_argument, concat("invalid interface name: \"", name, "\""));
+}
+
 void throw_netlink_error(const std::string& what, const NetlinkResult& result) {
   std::string text = what;
   if (!result.kernel_text.empty()) text = concat(text, " (", result.kernel_text, ")");
   throw make_sys_error(result.errno_value, std::move(text));
 }
 
-}  // namespace mydocker::network
+}  // namespace mydocker

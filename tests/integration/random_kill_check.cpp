@@ -98,16 +98,7 @@ void Client::check() {
   removing_.clear();
   for (const auto& [id, name] : ids) {
     EXPECT_TRUE(doubtful_.contains(name)) << "nobody made, or somebody removed " << name;
-    containers_.push_back({.id = id,
-                           .name = name,
-                           .states = {"created"},
-                           .exit_code = {},
-                           .memory = {64 << 20},
-                           .mark = {""},
-                           .pid = {},
-                           .copied = {},
-                           .volume = {},
-                           .healthy = false});
+    containers_.push_back({.id = id, .name = name});
     check_container(containers_.back());
   }
   doubtful_.clear();

@@ -90,16 +90,7 @@ void Client::create() {
   const Response response = send("POST", "/containers/create?name=" + name, write_json(body));
   doubtful_.erase(name);
   if (!succeeds(response)) return;
-  containers_.push_back({.id = text(response.json(), "Id"),
-                         .name = name,
-                         .states = {"created"},
-                         .exit_code = {},
-                         .memory = {64 << 20},
-                         .mark = {""},
-                         .pid = {},
-                         .copied = {},
-                         .volume = {},
-                         .healthy = false});
+  containers_.push_back({.id = text(response.json(), "Id"), .name = name});
   // Its anonymous volume, before anything can be asked to leave it behind.
   const Response made = send("GET", "/containers/" + containers_.back().id + "/json");
   if (!succeeds(made)) return;

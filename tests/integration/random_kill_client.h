@@ -20,10 +20,10 @@ inline std::size_t below(Random& random, std::size_t limit) { return random() % 
 struct Known {
   std::string id;
   std::string name;
-  std::set<std::string> states;  ///< any of them is right: one, but for a verb that was cut off
+  std::set<std::string> states = {"created"};  ///< any of them is right: one, but for a verb that was cut off
   std::optional<int> exit_code;
-  std::set<std::int64_t> memory;
-  std::set<std::string> mark;  ///< content of /mark; "" without one
+  std::set<std::int64_t> memory = {64 << 20};
+  std::set<std::string> mark = {""};  ///< content of /mark; "" without one
   std::optional<std::int64_t> pid;
   std::string copied;    ///< a file that an acknowledged upload made; its content is its name
   std::string volume;    ///< of its own, without a name; "" = none, or not known yet

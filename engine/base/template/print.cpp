@@ -153,47 +153,37 @@ void append_field(std::string& out, const json::value& value, FieldShape shape) 
   }
 }
 
+/// Characters that a backslash and one letter stand for, each before its letter.
+constexpr std::string_view json_escapes = "\"\"\\\\\bb\ff\nn\rr\tt";
+constexpr std::string_view go_escapes = "\"\"\\\\\aa\bb\ff\nn\rr\tt\vv";
+
+bool append_short_escape(std::string& out, char c, std::string_view escapes) {
+  for (std::size_t i = 0; i < escapes.size(); i += 2) {
+    if (escapes[i] != c) continue;
+    out += '\\';
+    out += escapes[i + 1];
+    return true;
+  }
+  return false;
+}
+
 void append_json_string(std::string& out, std::string_view raw, bool escape_html) {
   const std::string text = to_valid_utf8(raw);
   out += '"';
   for (std::size_t index = 0; index < text.size(); ++index) {
     const char c = text[index];
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      default: {
-        const bool html = escape_html && (c == '<' || c == '>' || c == '&');
-        const std::string_view separator = std::string_view(text).substr(index, 3);
-        if (html || (c >= 0 && c < ' ')) {
-          char buffer[8];
-          std::snprintf(buffer, sizeof buffer, "\\u%04x", static_cast<unsigned>(c));
-          out += buffer;
-        } else if (separator == "\u2028" || separator == "\u2029") {
-          out += separator == "\u2028" ? "\\u2028" : "\\u2029";
-          index += 2;
-        } else {
-          out += c;
-        }
-      }
+    const bool html = escape_html && (c == '<' || c == '>' || c == '&');
+    const std::string_view separator = std::string_view(text).substr(index, 3);
+    if (append_short_escape(out, c, json_escapes)) continue;
+    if (html || (c >= 0 && c < ' ')) {
+      char buffer[8];
+      std::snprintf(buffer, sizeof buffer, "\\u%04x", static_cast<unsigned>(c));
+      out += buffer;
+    } else if (separator == "\u2028" || separator == "\u2029") {
+      out += separator == "\u2028" ? "\\u2028" : "\\u2029";
+      index += 2;
+    } else {
+      out += c;
     }
   }
   out += '"';
@@ -260,42 +250,13 @@ std::string go_json(const json::value& value, bool escape_html) {
 std::string go_quote(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\a':
-        out += "\\a";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\v':
-        out += "\\v";
-        break;
-      default:
-        if ((c >= 0 && c < ' ') || c == 0x7f) {
-          char buffer[8];
-          std::snprintf(buffer, sizeof buffer, "\\x%02x", static_cast<unsigned>(c));
-          out += buffer;
-        } else {
-          out += c;
-        }
+    if (append_short_escape(out, c, go_escapes)) continue;
+    if ((c >= 0 && c < ' ') || c == 0x7f) {
+      char buffer[8];
+      std::snprintf(buffer, sizeof buffer, "\\x%02x", static_cast<unsigned>(c));
+      out += buffer;
+    } else {
+      out += c;
     }
   }
   return out + '"';

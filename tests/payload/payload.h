@@ -6,7 +6,8 @@
 #include <cstring>
 #include <span>
 
-/// What the two halves of the payload program share: payload.cpp shows facts, attacks.cpp tries what must not work.
+/// What the parts of the payload program share: payload.cpp behaves as programs do, kernel.cpp shows what the kernel
+/// gives, attacks.cpp tries what must not work.
 /// The program is single-threaded; a verb may block as long as it likes.
 namespace payload {
 
@@ -15,6 +16,7 @@ struct Verb {
   int (*run)(char**);  ///< its arguments, null at the end; gives the exit code
 };
 
+std::span<const Verb> kernel_verbs();
 std::span<const Verb> attack_verbs();
 
 [[noreturn]] inline void fail(const char* what) {

@@ -150,6 +150,7 @@ struct Container {
 
   std::shared_ptr<Ending> ending = std::make_shared<Ending>();  ///< of the run that is on, or the next one
   bool start_failed = false;  ///< the last start failed: `wait` answers with record.error
+  bool launching = false;     ///< between a start's beginning and its success or failure
   bool removed = false;
   std::string removal_error;
   bool restart_cancelled = false;

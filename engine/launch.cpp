@@ -125,6 +125,21 @@ awaitable<void> reap(asio::any_io_executor io, UniqueFd pidfd) {
   }
 }
 
+/// Container::launching for as long as it lives.
+class Launching {
+ public:
+  explicit Launching(Container& container) : container_(container) { container_.launching = true; }
+  Launching(const Launching&) = delete;
+  Launching& operator=(const Launching&) = delete;
+  ~Launching() {
+    container_.launching = false;
+    container_.changed.notify_all();
+  }
+
+ private:
+  Container& container_;
+};
+
 awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& trace) {
   LaunchInput input = make_launch_input(state, *container);
   input.rootfs = state.container_layers->mount(
@@ -168,6 +183,7 @@ awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& tra
 }  // namespace
 
 awaitable<void> launch(EngineState& state, ContainerPtr container) {
+  const Launching launching(*container);
   Trace trace("start");
   trace.set_subject(container->id());
   std::optional<StartFailure> failure;

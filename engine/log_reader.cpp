@@ -69,21 +69,46 @@ std::optional<LogFile> find_log_file(const std::string& log, std::int64_t index)
   return file;
 }
 
+/// One look at the names, from the newest to the older ones: rotation moves files the same way, so that one may be seen
+/// twice, but none is passed over, except for names that are free for a moment.
+std::deque<LogFile> look_for_files_after(const std::string& path, ino_t after) {
+  constexpr int most_free_names = 3;
+  std::deque<LogFile> files;
+  int free_names = 0;
+  for (std::int64_t index = 0; index < most_files && free_names < most_free_names; ++index) {
+    std::optional<LogFile> file = find_log_file(path, index);
+    free_names = file ? 0 : free_names + 1;
+    if (!file) continue;
+    if (file->inode == after) break;
+    const bool seen = std::any_of(files.begin(), files.end(), [&](const LogFile& f) { return f.inode == file->inode; });
+    if (!seen) files.push_front(std::move(*file));
+  }
+  return files;
+}
+
 /// The files of a log newer than the one with inode `after` (0, or one that is gone: all), oldest first.
 std::deque<LogFile> open_files_after(const std::string& path, ino_t after) {
   std::deque<LogFile> files;
   for (int attempt = 0; attempt < 50; ++attempt) {
-    files.clear();
-    for (std::int64_t index = 0; index < most_files; ++index) {
-      std::optional<LogFile> file = find_log_file(path, index);
-      if (!file && index == 0) continue;  // between a rename and the birth of the next file
-      if (!file || file->inode == after) break;
-      if (files.empty() || files.front().inode != file->inode) files.push_front(std::move(*file));
-    }
-    // Two rotations while we looked could show a file twice: look again until the newest is still the newest.
+    files = look_for_files_after(path, after);
+    // Nothing that was written before we return may be missing: the newest must still be the newest.
     struct stat status{};
     if (files.empty() || ::stat(path.c_str(), &status) != 0 || status.st_ino == files.back().inode) break;
   }
+  return files;
+}
+
+/// As open_files_after, up to `end`, which is the last one. When it is no longer there, all older ones are not either.
+std::deque<LogFile> open_files_between(const std::string& path, ino_t after, const LogEnd& end, ino_t end_inode) {
+  std::deque<LogFile> files = look_for_files_after(path, after);
+  const auto last = std::find_if(files.begin(), files.end(), [&](const LogFile& f) { return f.inode == end_inode; });
+  files.erase(last == files.end() ? files.begin() : last, files.end());
+  LogFile file;
+  file.fd = duplicate_fd(end.file.get());
+  file.inode = end_inode;
+  file.size_bytes = end.offset_bytes;
+  file.path = path;
+  files.push_back(std::move(file));
   return files;
 }
 
@@ -197,7 +222,9 @@ struct LogReader::State {
   LogReadOptions options;
   std::deque<LogFile> files;  ///< still to be read, oldest first; the first one is being read
   std::int64_t offset = 0;    ///< in files.front()
-  bool live = false;          ///< goes on behind the size that a file had when it was opened
+  LogEnd end;                 ///< without a file: none was set
+  ino_t end_inode = 0;
+  bool live = false;  ///< goes on behind the size that a file had when it was opened
   bool following = false;
   bool done = false;
   std::string text;  ///< read from the file, not used up yet
@@ -215,6 +242,8 @@ struct LogReader::State {
   LogReadState read(std::string& out, std::size_t max_bytes);
   bool read_block();
   bool next_file();
+  void set_end(LogEnd wanted);
+  bool at_end_file() const { return end.file && !files.empty() && files.front().inode == end_inode; }
   bool take_line(std::string_view line, std::string& out);
 };
 
@@ -299,9 +328,9 @@ bool LogReader::State::read_block() {
   const LogFile& file = files.front();
   std::int64_t wanted = block_bytes;
   // Without follow the newest file ends where it ended at the beginning, however fast it grows.
-  if (!live && files.size() == 1) wanted = std::min<std::int64_t>(wanted, file.size_bytes - offset);
+  if (at_end_file() || (!live && files.size() == 1)) wanted = std::min<std::int64_t>(wanted, file.size_bytes - offset);
   if (wanted <= 0) return false;
-  if (live && file.current_size() < offset) {  // max-file=1: the writer starts the same file afresh
+  if (live && !end.file && file.current_size() < offset) {  // max-file=1: the writer starts the same file afresh
     offset = 0;
     text.clear();
   }
@@ -316,8 +345,11 @@ bool LogReader::State::read_block() {
 
 /// Goes on with the file after the present one, if there is one yet. A torn line at the end of the old one is dropped.
 bool LogReader::State::next_file() {
+  if (at_end_file()) return false;
   if (live && files.size() <= 1) {
-    std::deque<LogFile> newer = open_files_after(path, files.empty() ? 0 : files.front().inode);
+    const ino_t present = files.empty() ? 0 : files.front().inode;
+    std::deque<LogFile> newer =
+        end.file ? open_files_between(path, present, end, end_inode) : open_files_after(path, present);
     const bool first = files.empty();
     for (LogFile& file : newer) files.push_back(std::move(file));
     if (first) return !files.empty();
@@ -330,6 +362,16 @@ bool LogReader::State::next_file() {
   text.clear();
   text_used = 0;
   return true;
+}
+
+void LogReader::State::set_end(LogEnd wanted) {
+  end = std::move(wanted);
+  done = !end.file;
+  if (done) return;
+  struct stat status{};
+  if (::fstat(end.file.get(), &status) != 0) throw sys_error("fstat ", path);
+  end_inode = status.st_ino;
+  if (at_end_file()) files.front().size_bytes = end.offset_bytes;
 }
 
 LogReadState LogReader::State::read(std::string& out, std::size_t max_bytes) {
@@ -359,6 +401,15 @@ LogReadState LogReader::State::read(std::string& out, std::size_t max_bytes) {
   return LogReadState::more;
 }
 
+LogEnd find_log_end(const std::string& path) {
+  LogEnd end;
+  const std::deque<LogFile> files = open_files_after(path, 0);
+  if (files.empty() || files.back().compressed) return end;
+  end.offset_bytes = files.back().current_size();
+  end.file = duplicate_fd(files.back().fd.get());
+  return end;
+}
+
 LogReader::LogReader(std::string path, LogReadOptions options) : state_(std::make_unique<State>()) {
   state_->path = std::move(path);
   state_->options = options;
@@ -371,6 +422,16 @@ LogReader::LogReader(std::string path, LogReadOptions options) : state_(std::mak
     state_->locate_since();
   }
 }
+
+LogReader::LogReader(std::string path, LogReadOptions options, LogEnd end) : state_(std::make_unique<State>()) {
+  state_->path = std::move(path);
+  state_->options = options;
+  state_->live = true;
+  state_->set_end(std::move(end));
+  if (state_->end.file) state_->files = open_files_between(state_->path, 0, state_->end, state_->end_inode);
+}
+
+void LogReader::read_on(LogEnd end) { state_->set_end(std::move(end)); }
 
 LogReader::~LogReader() = default;
 LogReader::LogReader(LogReader&&) noexcept = default;

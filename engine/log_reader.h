@@ -35,6 +35,14 @@ enum class LogReadState {
   finished,  ///< nothing will come any more
 };
 
+/// A moment in the life of a log: what was written before it.
+struct LogEnd {
+  UniqueFd file;  ///< the newest one of then, whatever has become of its name; empty: there was no log
+  std::int64_t offset_bytes = 0;
+};
+/// The end of the log as it stands. Throws Error{internal} when it cannot be read. Blocks on the disk.
+LogEnd find_log_end(const std::string& path);
+
 /// One reading of one container's log, across rotation. A step reads a bounded number of bytes (256 KiB), so that the
 /// I/O thread may call it; finding the start costs a few reads for `since` (binary search) and reads from the end for
 /// `tail`, in bounded steps, too. A compressed file is unpacked as a whole when it is needed: while may_block() says
@@ -45,6 +53,11 @@ class LogReader {
  public:
   /// `path` of the newest file. A log that does not exist is empty (follow waits for it).
   LogReader(std::string path, LogReadOptions options);
+  /// Reads from the beginning to `end` (options tail, since and follow mean nothing), whatever is written or rotated
+  /// meanwhile, and nothing twice. What rotation had removed before the constructor looked is missing at the beginning.
+  LogReader(std::string path, LogReadOptions options, LogEnd end);
+  /// Such a reading, finished, goes on to a later end.
+  void read_on(LogEnd end);
   ~LogReader();
   LogReader(LogReader&&) noexcept;
   LogReader& operator=(LogReader&&) noexcept;

@@ -111,6 +111,12 @@ struct PidAnswer {
   static constexpr auto json_fields() { return std::tuple(field("pid", &PidAnswer::pid)); }
 };
 
+struct HeldAnswer {
+  std::int64_t offset = 0;
+
+  static constexpr auto json_fields() { return std::tuple(field("offset", &HeldAnswer::offset)); }
+};
+
 struct DeliveredAnswer {
   bool delivered = false;
 
@@ -243,6 +249,13 @@ ShimStarted ShimClient::start() {
 
 void ShimClient::attach(const AttachRequest& request, int client) {
   call("attach", {{"streams", to_json(request)}}, launch_deadline, {client});
+}
+
+ShimHeld ShimClient::attach_held(const AttachRequest& request, int client, int gate) {
+  ShimMessage answer = call("attach_held", {{"streams", to_json(request)}}, launch_deadline, {client, gate});
+  if (answer.fds.empty()) throw Error(ErrorKind::internal, "attach_held: the shim sent no log");
+  return {.log = std::move(answer.fds.front()),
+          .log_offset_bytes = from_json<HeldAnswer>(answer.body["result"]).offset};
 }
 
 int ShimClient::exec(const ExecRequest& request, int client) {

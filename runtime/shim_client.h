@@ -45,6 +45,12 @@ struct ShimStarted {
   std::vector<ShimTiming> timings;
 };
 
+/// Where the output of a held client goes on.
+struct ShimHeld {
+  UniqueFd log;                       ///< the file of the container's log that is being written
+  std::int64_t log_offset_bytes = 0;  ///< what stands before it, the client gets from the engine
+};
+
 /// A connection to one shim. Thread-safe: one mutex around each call, so calls wait for each other. Every call has a
 /// deadline: 10 s, create and start 120 s. A shim that is gone, or does not answer in time, is Error{unavailable}; the
 /// connection is unusable from then on. Errors of the container's making (start, exec) are LaunchError.
@@ -80,6 +86,11 @@ class ShimClient {
   /// Hands a hijacked client over; `client` is duplicated, the caller closes its own. From the call on it gets all
   /// output. Valid from `create` to the exit; later Error{conflict}.
   void attach(const AttachRequest& request, int client);
+  /// As attach, but the output waits in the shim until the engine writes attach_gate_release into the other end of the
+  /// stream socket `gate`: until then the engine itself writes to the client. The client is dropped when that end is
+  /// closed first. Until the exit is announced; later Error{conflict}. Error{not_implemented}: there is no log that can
+  /// be read, or the shim is an older one; the client is not attached then.
+  ShimHeld attach_held(const AttachRequest& request, int client, int gate);
   /// Starts one more process; `client` is -1 or duplicated. Returns its pid. When it throws, nothing was written to
   /// the client and the shim keeps no copy of it.
   int exec(const ExecRequest& request, int client);

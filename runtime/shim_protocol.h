@@ -146,6 +146,10 @@ struct StreamChoice {
 };
 using AttachRequest = StreamChoice;
 
+/// What the engine writes into the gate of a client that it holds (method "attach_held").
+inline constexpr char attach_gate_progress = '.';  ///< the client takes what the engine writes
+inline constexpr char attach_gate_release = '!';   ///< everything was written: the shim may go on
+
 }  // namespace mydocker::runtime
 
 namespace mydocker {

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <span>
@@ -28,6 +29,28 @@ ssize_t send_pieces(int socket, std::string_view first, std::string_view second)
 
 }  // namespace
 
+AttachClient::Gate::Gate(AttachClient& client, UniqueFd fd) : client_(client), fd_(std::move(fd)) {
+  set_nonblocking(fd_.get());
+  client_.loop_.watch(fd_.get(), EPOLLIN, *this);
+}
+
+void AttachClient::Gate::close() noexcept {
+  if (fd_) client_.loop_.forget(fd_.get());
+  fd_.reset();
+}
+
+void AttachClient::Gate::on_ready(std::uint32_t) {
+  std::array<char, 256> words;
+  for (;;) {
+    const ssize_t got = retry_on_eintr([&] { return ::read(fd_.get(), words.data(), words.size()); });
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (got <= 0) return client_.drop();  // who would have released it is gone: what it wrote may end anywhere
+    client_.sent_bytes_ += static_cast<std::uint64_t>(got);
+    const std::string_view said(words.data(), static_cast<std::size_t>(got));
+    if (said.find(runtime::attach_gate_release) != std::string_view::npos) return client_.release();
+  }
+}
+
 AttachClient::AttachClient(EventLoop& loop, Owner& owner, runtime::StreamChoice choice, UniqueFd client,
                            bool scan_detach_keys, std::string backlog_directory)
     : loop_(loop),
@@ -44,6 +67,15 @@ AttachClient::~AttachClient() {
   if (socket_) loop_.forget(socket_.get());
 }
 
+void AttachClient::hold(UniqueFd gate) { gate_ = std::make_unique<Gate>(*this, std::move(gate)); }
+
+void AttachClient::release() {
+  released_ = true;
+  gate_->close();
+  if (backlog_.empty() && closing_) return close(closing_end_);
+  update_interest();
+}
+
 void AttachClient::begin() {
   const std::string input = std::exchange(choice_.pending_input, {});
   if (choice_.stdin_ && !input.empty()) take_input(input);
@@ -58,7 +90,7 @@ void AttachClient::send(StreamId stream, std::string_view data) {
 }
 
 void AttachClient::send_now(std::string_view header, std::string_view data) {
-  if (backlog_.empty()) {
+  if (backlog_.empty() && !held()) {
     const ssize_t done = send_pieces(socket_.get(), header, data);
     if (done < 0) return close(End::lost);
     const auto count = static_cast<std::size_t>(done);
@@ -86,7 +118,7 @@ void AttachClient::set_input_paused(bool paused) {
 
 void AttachClient::close_when_flushed(End end) {
   if (closed() || closing_) return;
-  if (backlog_.empty()) return close(end);
+  if (backlog_.empty() && !held()) return close(end);
   closing_ = true;
   closing_end_ = end;
   update_interest();
@@ -151,12 +183,13 @@ void AttachClient::take_input(std::string_view data) {
 void AttachClient::update_interest() {
   std::uint32_t wanted = 0;
   if (choice_.stdin_ && !input_paused_ && !input_ended_ && !closing_) wanted |= EPOLLIN;
-  if (!backlog_.empty()) wanted |= EPOLLOUT;
+  if (!backlog_.empty() && !held()) wanted |= EPOLLOUT;
   if (wanted != interest_) loop_.change(socket_.get(), wanted, *this);
   interest_ = wanted;
 }
 
 void AttachClient::close(End end) {
+  if (gate_) gate_->close();
   loop_.forget(socket_.get());
   // The engine may still hold a copy of the descriptor: only shutdown ends the connection for certain. Input that
   // nobody reads would turn the peer's end-of-file into ECONNRESET (unix(7)), so it is emptied first.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -41,13 +42,16 @@ class AttachClient final : public FdHandler {
   AttachClient(const AttachClient&) = delete;
   AttachClient& operator=(const AttachClient&) = delete;
 
+  /// Output waits in the backlog until release(): whoever holds the other end of `gate` still writes to the socket. Its
+  /// bytes: attach_gate_progress, attach_gate_release; the client is dropped when it is closed before the latter.
+  void hold(UniqueFd gate);
   /// Feeds the input that came before us and listens from now on.
   void begin();
   /// Output of the process; what the client does not take at once waits in its backlog.
   void send(runtime::StreamId stream, std::string_view data);
   /// Stops and goes on reading its input (the process does not take it fast enough).
   void set_input_paused(bool paused);
-  /// Closes the connection as soon as the backlog is empty.
+  /// Closes the connection as soon as the backlog is empty and the client not held.
   void close_when_flushed(End end = End::finished);
   /// Closes it now.
   void drop();
@@ -56,12 +60,29 @@ class AttachClient final : public FdHandler {
   bool has_stdin() const noexcept { return choice_.stdin_; }
   const std::string& session_id() const noexcept { return choice_.session_id; }
   std::uint64_t backlog_bytes() const noexcept { return backlog_.size_bytes(); }
-  /// Grows while the client takes output.
+  /// Grows while the client takes output, ours or (held) what the engine writes.
   std::uint64_t sent_bytes() const noexcept { return sent_bytes_; }
 
   void on_ready(std::uint32_t events) override;
 
  private:
+  /// The engine's word about a held client.
+  class Gate final : public FdHandler {
+   public:
+    Gate(AttachClient& client, UniqueFd fd);
+    ~Gate() { close(); }
+    Gate(const Gate&) = delete;
+    Gate& operator=(const Gate&) = delete;
+    void close() noexcept;
+    void on_ready(std::uint32_t events) override;
+
+   private:
+    AttachClient& client_;
+    UniqueFd fd_;
+  };
+
+  bool held() const noexcept { return gate_ != nullptr && !released_; }
+  void release();
   void send_now(std::string_view header, std::string_view data);
   void flush_backlog();
   bool read_input();
@@ -75,6 +96,8 @@ class AttachClient final : public FdHandler {
   UniqueFd socket_;
   DetachKeys detach_keys_;
   Backlog backlog_;
+  std::unique_ptr<Gate> gate_;
+  bool released_ = false;
   std::uint64_t sent_bytes_ = 0;
   std::uint32_t interest_ = 0;
   bool input_paused_ = false;

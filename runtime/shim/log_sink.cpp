@@ -25,6 +25,7 @@ class CachedLog final : public LogSink {
     cache_->finish(stream);
     driver_->finish(stream);
   }
+  std::optional<LogPosition> position() const override { return cache_->position(); }
   bool has_room() const noexcept override { return driver_->has_room(); }
   void close() override {
     cache_->close();
@@ -61,7 +62,7 @@ void clear_and_shrink(std::string& buffer) {
 }
 
 void LineCutter::write(StreamId stream, std::string_view data, const Take& take) {
-  std::string& rest = pending(stream);
+  std::string& rest = pending_[index_of(stream)];
   for (std::size_t end = data.find('\n'); end != std::string_view::npos; end = data.find('\n')) {
     if (rest.empty()) {
       cut_line(stream, data.substr(0, end + 1), take);
@@ -81,7 +82,7 @@ void LineCutter::write(StreamId stream, std::string_view data, const Take& take)
 }
 
 void LineCutter::finish(StreamId stream, const Take& take) {
-  std::string& rest = pending(stream);
+  std::string& rest = pending_[index_of(stream)];
   if (!rest.empty()) take(stream, rest);
   clear_and_shrink(rest);
 }

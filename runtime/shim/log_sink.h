@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,6 +14,15 @@
 
 namespace mydocker::shim {
 
+/// How far a log that is read back has come: what was written so far stands in `file` before `offset_bytes`, but for
+/// the beginnings of lines that wait for their ends. The texts are valid until the next write.
+struct LogPosition {
+  int file = -1;  ///< of the log
+  std::int64_t offset_bytes = 0;
+  std::string_view pending_out;
+  std::string_view pending_err;
+};
+
 /// Where the output of a container goes to be kept. Single-threaded, in the shim's loop.
 class LogSink {
  public:
@@ -19,6 +30,8 @@ class LogSink {
   virtual void write(runtime::StreamId stream, std::string_view data) = 0;
   /// End of a stream: what waits for its line's end is written as it is.
   virtual void finish(runtime::StreamId stream) = 0;
+  /// nullopt: nothing of it can be read back here.
+  virtual std::optional<LogPosition> position() const { return std::nullopt; }
   /// false: more output would only be lost or pile up; the container should wait for `on_room` (open_log).
   virtual bool has_room() const noexcept { return true; }
   /// The container has ended: returns when everything was delivered, or after a moment.
@@ -39,10 +52,12 @@ class LineCutter {
 
   void write(runtime::StreamId stream, std::string_view data, const Take& take);
   void finish(runtime::StreamId stream, const Take& take);
+  /// What waits for its line's end.
+  std::string_view pending(runtime::StreamId stream) const { return pending_[index_of(stream)]; }
 
  private:
   static void cut_line(runtime::StreamId stream, std::string_view line, const Take& take);
-  std::string& pending(runtime::StreamId stream) { return pending_[stream == runtime::StreamId::err ? 1 : 0]; }
+  static std::size_t index_of(runtime::StreamId stream) { return stream == runtime::StreamId::err ? 1 : 0; }
 
   std::array<std::string, 2> pending_;
 };

@@ -84,6 +84,14 @@ void LogWriter::finish(StreamId stream) {
   clear_and_shrink(batch_);
 }
 
+std::optional<LogPosition> LogWriter::position() const {
+  if (!file_) return std::nullopt;
+  return LogPosition{.file = file_.get(),
+                     .offset_bytes = size_bytes_,
+                     .pending_out = cutter_.pending(StreamId::out),
+                     .pending_err = cutter_.pending(StreamId::err)};
+}
+
 void LogWriter::add_record(StreamId stream, std::string_view piece) {
   const std::size_t before = batch_.size();
   if (compact_) {
@@ -134,15 +142,20 @@ void LogWriter::flush() {
   batch_.clear();
 }
 
+/// A new file in the place of the old one, which is not cut back: whoever reads it gets to its end.
+void LogWriter::begin_afresh() {
+  const std::string fresh = options_.path + ".new";
+  UniqueFd file = open_file(fresh, O_RDWR | O_APPEND | O_CREAT | O_TRUNC, 0640);
+  if (::rename(fresh.c_str(), options_.path.c_str()) != 0) throw sys_error("rename ", fresh);
+  file_ = std::move(file);
+  size_bytes_ = 0;
+  if (compact_) index_.open(options_.path, file_.get(), 0);
+}
+
 void LogWriter::rotate() {
   try {
     failpoint("log.rotate");
-    if (options_.max_files == 1) {
-      if (::ftruncate(file_.get(), 0) != 0) throw sys_error("truncate ", options_.path);
-      size_bytes_ = 0;
-      if (compact_) index_.open(options_.path, file_.get(), 0);
-      return;
-    }
+    if (options_.max_files == 1) return begin_afresh();
     for (std::int64_t index = options_.max_files - 1; index > 0; --index) move_file(options_.path, index);
     open_file_for_append();
     if (compressor_) compressor_->rotated();

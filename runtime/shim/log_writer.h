@@ -27,12 +27,14 @@ class LogWriter final : public LogSink {
 
   void write(runtime::StreamId stream, std::string_view data) override;
   void finish(runtime::StreamId stream) override;
+  std::optional<LogPosition> position() const override;
   void give_back_memory() override { std::string().swap(batch_); }
 
  private:
   void add_record(runtime::StreamId stream, std::string_view piece);
   void flush();
   void rotate();
+  void begin_afresh();
   void open_file_for_append();
 
   runtime::LogOptions options_;

@@ -57,6 +57,7 @@ class Monitor final : private EngineServer::Handler,
   Answer create(json::object& params, std::vector<UniqueFd>& fds);
   Answer start(json::object& params, std::vector<UniqueFd>& fds);
   Answer attach(json::object& params, std::vector<UniqueFd>& fds);
+  Answer attach_held(json::object& params, std::vector<UniqueFd>& fds);
   Answer exec(json::object& params, std::vector<UniqueFd>& fds);
   Answer resize(json::object& params, std::vector<UniqueFd>& fds);
   Answer exec_resize(json::object& params, std::vector<UniqueFd>& fds);

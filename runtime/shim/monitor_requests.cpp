@@ -78,10 +78,11 @@ EngineServer::Answer Monitor::on_request(std::string_view method, json::object& 
     std::string_view method;
     Answer (Monitor::*function)(json::object&, std::vector<UniqueFd>&);
   };
-  static constexpr std::array<Row, 13> rows{{
+  static constexpr std::array<Row, 14> rows{{
       {"create", &Monitor::create},
       {"start", &Monitor::start},
       {"attach", &Monitor::attach},
+      {"attach_held", &Monitor::attach_held},
       {"exec", &Monitor::exec},
       {"resize", &Monitor::resize},
       {"exec_resize", &Monitor::exec_resize},
@@ -219,6 +220,17 @@ EngineServer::Answer Monitor::attach(json::object& params, std::vector<UniqueFd>
   if (!params.contains("streams")) throw Error(ErrorKind::invalid_argument, "attach needs streams");
   hub_->attach(from_json<runtime::StreamChoice>(params["streams"], "streams"), std::move(fds.front()));
   return {};
+}
+
+/// Also of a container that has ended and still has output to deliver.
+EngineServer::Answer Monitor::attach_held(json::object& params, std::vector<UniqueFd>& fds) {
+  if (create_error_) std::rethrow_exception(create_error_);
+  if (!hub_) throw Error(ErrorKind::conflict, "the container is not created");
+  if (fds.size() != 2) throw Error(ErrorKind::invalid_argument, "attach_held needs a client and a gate");
+  if (!params.contains("streams")) throw Error(ErrorKind::invalid_argument, "attach_held needs streams");
+  auto streams = from_json<runtime::StreamChoice>(params["streams"], "streams");
+  const LogPosition position = hub_->attach_held(std::move(streams), std::move(fds[0]), std::move(fds[1]));
+  return {.result = {{"offset", position.offset_bytes}}, .fd = position.file};
 }
 
 /// The compiled filter of a process, from those that are kept. nullopt: none is wanted, or it cannot be compiled, which

@@ -144,14 +144,29 @@ void StreamHub::resize(std::uint16_t height, std::uint16_t width) {
   if (::ioctl(terminal_.get(), TIOCSWINSZ, &size) != 0) throw sys_error("TIOCSWINSZ");
 }
 
-void StreamHub::attach(runtime::StreamChoice choice, UniqueFd client) {
+AttachClient& StreamHub::add_client(runtime::StreamChoice choice, UniqueFd client) {
   if (closing_) throw Error(ErrorKind::conflict, "the process has ended");
   auto owned = std::make_unique<AttachClient>(loop_, static_cast<AttachClient::Owner&>(*this), std::move(choice),
                                               std::move(client), options_.tty, options_.backlog_directory);
   AttachClient& added = *owned;
   clients_.push_back({.client = std::move(owned), .sent_before = 0, .progress_at = Clock::now()});
   added.set_input_paused(!stdin_.has_room());
+  return added;
+}
+
+void StreamHub::attach(runtime::StreamChoice choice, UniqueFd client) {
+  add_client(std::move(choice), std::move(client)).begin();
+}
+
+LogPosition StreamHub::attach_held(runtime::StreamChoice choice, UniqueFd client, UniqueFd gate) {
+  const std::optional<LogPosition> position = log_ != nullptr ? log_->position() : std::nullopt;
+  if (!position) throw Error(ErrorKind::not_implemented, "this container keeps no log that can be read");
+  AttachClient& added = add_client(std::move(choice), std::move(client));
+  added.hold(std::move(gate));
+  added.send(StreamId::out, position->pending_out);
+  added.send(StreamId::err, position->pending_err);
   added.begin();
+  return *position;
 }
 
 void StreamHub::process_ended(milliseconds grace) {

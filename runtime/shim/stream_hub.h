@@ -88,6 +88,10 @@ class StreamHub final : private AttachClient::Owner {
   void resize(std::uint16_t height, std::uint16_t width);
 
   void attach(runtime::StreamChoice choice, UniqueFd client);
+  /// As attach, but the output waits until the engine has written the log up to here (AttachClient::hold). Gives where
+  /// that is; the beginnings of lines that the log does not hold yet are the client's first output. Throws
+  /// Error{not_implemented} without a log that can be read.
+  LogPosition attach_held(runtime::StreamChoice choice, UniqueFd client, UniqueFd gate);
   /// The process has ended: what it wrote is delivered; writers that it left behind have `grace` to end. A log that
   /// does not keep up has ten seconds, as Docker's has.
   void process_ended(std::chrono::milliseconds grace);
@@ -103,6 +107,7 @@ class StreamHub final : private AttachClient::Owner {
  private:
   class Source;
 
+  AttachClient& add_client(runtime::StreamChoice choice, UniqueFd client);
   void add_source(UniqueFd fd, runtime::StreamId stream);
   ssize_t read_once(Source& source);
   void read_source(Source& source);

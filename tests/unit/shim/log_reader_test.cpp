@@ -65,6 +65,41 @@ TEST(LogReader, WhatTheWriterWroteIsReadBackAcrossRotation) {
   EXPECT_EQ(read_log(tree.path("log"), raw()), expected);
 }
 
+TEST(LogReader, AReadingToAnEndTakesNeitherMoreNorLessHoweverTheLogRotates) {
+  for (const std::int64_t files : {1, 3}) {
+    const TempTree tree;
+    const std::string path = tree.path("log");
+    LogWriter writer({.path = path, .max_size_bytes = 2000, .max_files = files});
+    int written = 0;
+    const auto write = [&](int count) {
+      for (int i = 0; i < count; ++i) writer.write(StreamId::out, "line " + std::to_string(written++) + "\n");
+    };
+    write(10);
+    LogReader reader(path, raw(), find_log_end(path));
+    write(500);  // its file has long been removed
+    EXPECT_EQ(drain(reader), lines(0, 10)) << files;
+    LogEnd end = find_log_end(path);
+    const int there = written;
+    write(files == 1 ? 300 : 20);  // a rotation or more before the reading begins
+    LogReader late(path, raw(), std::move(end));
+    const std::string text = drain(late);
+    EXPECT_TRUE(lines(0, there).ends_with(text) && !text.empty()) << files << text;
+  }
+}
+
+TEST(LogReader, AReadingGoesOnInTheSameFile) {
+  const TempTree tree;
+  const std::string path = tree.path("log");
+  LogReader nothing(path, raw(), find_log_end(path));
+  EXPECT_EQ(drain(nothing), "");
+  tree.write("log", make_log(0, 5));
+  nothing.read_on(find_log_end(path));
+  EXPECT_EQ(drain(nothing), lines(0, 5));
+  tree.write("log", make_log(0, 9));
+  nothing.read_on(find_log_end(path));
+  EXPECT_EQ(drain(nothing), lines(5, 4));
+}
+
 TEST(LogReader, TailCountsRecordsOfBothStreamsAcrossFiles) {
   const TempTree tree;
   tree.write("log.2", make_log(0, 10));

@@ -97,6 +97,47 @@ TEST_F(HubTest, EveryClientGetsAllOutputAndTheLogToo) {
   EXPECT_NE(tree.read("log").find("\"err\\n\",\"stream\":\"stderr\""), std::string::npos);
 }
 
+TEST_F(HubTest, AHeldClientGetsWhatTheLogDoesNotHoldOnceItIsReleased) {
+  open({});
+  write_all(process_out.get(), "whole\nbegun");
+  settle();
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  auto [gate, shims_gate] = make_socket_pair(SOCK_STREAM);
+  const LogPosition position = hub->attach_held({.framed = false}, std::move(theirs), std::move(shims_gate));
+  set_nonblocking(ours.get());
+  EXPECT_EQ(position.offset_bytes, static_cast<std::int64_t>(tree.read("log").size()));
+  write_all(process_out.get(), " and ended\n");
+  write_all(gate.get(), std::string(1, runtime::attach_gate_progress));
+  process_out.reset();
+  process_err.reset();
+  hub->process_ended(milliseconds(0));
+  settle();
+  hub->close_clients();
+  settle();
+  EXPECT_EQ(take(ours.get()), "") << "the engine has not written the log yet";
+  EXPECT_TRUE(hub->has_clients());
+  write_all(gate.get(), std::string(1, runtime::attach_gate_release));
+  settle();
+  EXPECT_EQ(take(ours.get()), "begun and ended\n");
+  EXPECT_TRUE(at_end(ours.get()));
+  EXPECT_EQ(events.gone, 1);
+}
+
+TEST_F(HubTest, AHeldClientWhoseEngineDiesIsDropped) {
+  open({});
+  auto [ours, theirs] = make_socket_pair(SOCK_STREAM);
+  auto [gate, shims_gate] = make_socket_pair(SOCK_STREAM);
+  hub->attach_held({.framed = false, .session_id = "s"}, std::move(theirs), std::move(shims_gate));
+  write_all(process_out.get(), "unseen");
+  settle();
+  gate.reset();
+  settle();
+  EXPECT_EQ(take(ours.get()), "");
+  EXPECT_TRUE(at_end(ours.get()));
+  EXPECT_EQ(events.closed, std::vector<std::string>{"s"});
+  EXPECT_FALSE(hub->has_clients());
+}
+
 TEST_F(HubTest, AHalfCloseWithStdinOnceEndsTheInputAndKeepsTheOutput) {
   open({.open_stdin = true, .stdin_once = true});
   const UniqueFd client = attach({.stdin_ = true, .pending_input = "early "});

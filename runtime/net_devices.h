@@ -21,10 +21,10 @@ void validate_net_devices(const Spec& spec);
 /// their names, addresses and state, unless keep() was called. Move-only.
 class MovedDevices {
  public:
-  /// Moves what the spec names from the caller's network namespace into the one at the path `netns`, all or none: renamed
-  /// where it says so, with their permanent global addresses, up. Throws Error{invalid_argument} for a caller who is
-  /// not root, a namespace that is the caller's own, a device that is not there, a name that is taken; Error{internal}
-  /// with the kernel's words for what it refuses.
+  /// Moves what the spec names from the caller's network namespace into the one at the path `netns`, all or none:
+  /// renamed where it says so, with their permanent global addresses, up. Throws Error{invalid_argument} for a caller
+  /// who is not root, a namespace that is the caller's own, a device that is not there, a name that is taken;
+  /// Error{internal} with the kernel's words for what it refuses.
   MovedDevices(const Spec& spec, const std::string& netns);
   MovedDevices(MovedDevices&& other) noexcept = default;
   MovedDevices& operator=(MovedDevices&& other) = delete;

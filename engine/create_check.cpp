@@ -244,6 +244,13 @@ void check_runtime(api::HostConfig& host, const Options& options) {
   }
 }
 
+bool has_name_characters(const std::string& name) {
+  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  return !name.empty() && alphanumeric(name.front()) && std::all_of(name.begin(), name.end(), [&](char c) {
+    return alphanumeric(c) || c == '_' || c == '.' || c == '-';
+  });
+}
+
 }  // namespace
 
 void check_endpoint_settings(const api::EndpointMap& endpoints, const std::string& network_mode) {
@@ -288,13 +295,15 @@ std::string normalize_capability(const std::string& name) {
   return runtime::find_capability(full).has_value() ? full : "";
 }
 
+void check_alias(const std::string& alias) {
+  if (!has_name_characters(alias)) {
+    invalid(concat("Invalid link alias (", alias, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"));
+  }
+}
+
 std::string check_name(const std::string& name) {
   const std::string bare = name.starts_with("/") ? name.substr(1) : name;
-  const auto alphanumeric = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
-  const bool good = bare.size() >= 2 && alphanumeric(bare.front()) &&
-                    std::all_of(bare.begin(), bare.end(),
-                                [&](char c) { return alphanumeric(c) || c == '_' || c == '.' || c == '-'; });
-  if (!good) {
+  if (bare.size() < 2 || !has_name_characters(bare)) {
     invalid(concat("Invalid container name (", name, "), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"));
   }
   return bare;

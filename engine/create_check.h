@@ -45,6 +45,8 @@ std::vector<std::string> check_host_config(api::HostConfig& host, const api::Con
 void check_endpoint_settings(const api::EndpointMap& endpoints, const std::string& network_mode);
 /// `^/?[a-zA-Z0-9][a-zA-Z0-9_.-]+$`; returns it without the slash. Throws Error{invalid_argument}.
 std::string check_name(const std::string& name);
+/// The name that a link gives its target: as a container's, but one character will do. Throws Error{invalid_argument}.
+void check_alias(const std::string& alias);
 
 /// CPU list "0-2,7" -> {0,1,2,7}; throws Error{invalid_argument}.
 std::vector<int> parse_cpu_list(const std::string& text);

@@ -18,6 +18,24 @@ namespace {
 
 constexpr int exit_code_start_failed = 128;
 
+ContainerPtr get_owner(EngineState& state, const std::string& mode) {
+  ContainerPtr owner = state.containers.get(mode.substr(std::string_view("container:").size()));
+  if (!is_alive(owner->state)) {
+    throw Error(ErrorKind::conflict, concat("cannot join namespace of a non running container: container ", owner->id(),
+                                            " is ", to_string(owner->state)));
+  }
+  return owner;
+}
+
+/// Who shares a container's network goes by its name: it has the files below /etc that say so, too.
+void adopt_hostname(EngineState& state, ContainerRecord& record) {
+  const api::HostConfig& host = record.host_config;
+  if (!host.network_mode.starts_with("container:") || host.uts_mode == "host") return;
+  const ContainerPtr owner = get_owner(state, host.network_mode);
+  record.config.hostname = owner->record.config.hostname;
+  record.config.domainname = owner->record.config.domainname;
+}
+
 LaunchInput make_launch_input(EngineState& state, const Container& container) {
   LaunchInput input;
   const ContainerRecord& record = container.record;
@@ -29,24 +47,16 @@ LaunchInput make_launch_input(EngineState& state, const Container& container) {
   input.sandbox_key = sandbox_key(state, record.id);
   input.init_program = state.options.programs_dir + "/mydocker-init";
   input.shims_cgroup = shims_cgroup(state.options);
-  const auto owner_of = [&](const std::string& mode) {
-    const ContainerPtr owner = state.containers.get(mode.substr(std::string_view("container:").size()));
-    if (!is_alive(owner->state)) {
-      throw Error(ErrorKind::conflict, concat("cannot join namespace of a non running container: container ",
-                                              owner->id(), " is ", to_string(owner->state)));
-    }
-    return owner;
-  };
   if (record.host_config.network_mode.starts_with("container:")) {
-    const ContainerPtr owner = owner_of(record.host_config.network_mode);
+    const ContainerPtr owner = get_owner(state, record.host_config.network_mode);
     input.network_owner_pid = owner->record.pid;
     input.network_owner_id = owner->id();
   }
   if (record.host_config.pid_mode.starts_with("container:")) {
-    input.pid_owner_pid = owner_of(record.host_config.pid_mode)->record.pid;
+    input.pid_owner_pid = get_owner(state, record.host_config.pid_mode)->record.pid;
   }
   if (record.host_config.ipc_mode.starts_with("container:")) {
-    const ContainerPtr owner = owner_of(record.host_config.ipc_mode);
+    const ContainerPtr owner = get_owner(state, record.host_config.ipc_mode);
     if (owner->record.host_config.ipc_mode == "private" || owner->record.host_config.ipc_mode == "none") {
       throw Error(ErrorKind::conflict,
                   concat("can't join IPC of container ", owner->id(),
@@ -141,6 +151,7 @@ class Launching {
 };
 
 awaitable<void> do_launch(EngineState& state, ContainerPtr container, Trace& trace) {
+  adopt_hostname(state, container->record);
   LaunchInput input = make_launch_input(state, *container);
   input.rootfs = state.container_layers->mount(
       container->id(), container->record.chain_id.empty() ? Digest() : Digest::parse(container->record.chain_id));

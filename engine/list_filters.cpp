@@ -140,8 +140,12 @@ bool ContainerFilter::accepts_key(const std::string& key, const Values& values, 
   if (key == "network") return any_of(values, [&](const std::string& v) { return on_network(v, container); });
   if (key == "publish") {
     return any_of(values, [&](const std::string& v) {
-      return std::any_of(record.ports.begin(), record.ports.end(),
-                         [&](const auto& p) { return covers_port(v, p.first); });
+      return std::any_of(record.ports.begin(), record.ports.end(), [&](const auto& port) {
+        const std::string protocol = port.first.substr(port.first.find('/'));
+        return std::any_of(port.second.begin(), port.second.end(), [&](const api::PortBinding& binding) {
+          return covers_port(v, binding.host_port + protocol);
+        });
+      });
     });
   }
   if (key == "expose") {

@@ -6,6 +6,7 @@
 
 #include "engine/base/error.h"
 #include "engine/base/path.h"
+#include "storage/paths.h"
 
 namespace mydocker::engine {
 namespace {
@@ -67,27 +68,24 @@ PlannedMount parse_bind(const std::string& text) {
     mount.source = clean_path(parts[0]);
     mount.create_source = true;
   } else {
-    const bool name = parts[0].size() >= 2 &&
-                      parts[0].find_first_not_of(
-                          "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                          "0123456789_.-") == std::string::npos &&
-                      parts[0].front() != '.' && parts[0].front() != '-' && parts[0].front() != '_';
-    if (!name) {
-      invalid(concat("invalid volume specification: '", text, "': \"", parts[0],
+    if (parts[0].size() == 1) {
+      invalid(concat("create ", parts[0],
+                     ": volume name is too short, names should be at least two alphanumeric characters"));
+    }
+    if (!storage::is_volume_name(parts[0])) {
+      invalid(concat("create ", parts[0], ": \"", parts[0],
                      "\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
                      "allowed. If you intended to pass a host directory, use absolute path"));
     }
     mount.kind = PlannedMount::Kind::volume;
     mount.source = parts[0];
   }
-  if (parts[1].front() != '/') {
-    invalid(concat("invalid volume specification: '", text, "': invalid mount path: '", parts[1],
-                   "' mount path must be absolute"));
+  try {
+    check_target(parts[1], mount.kind == PlannedMount::Kind::volume ? "volume" : "bind");
+  } catch (const Error& e) {
+    invalid(concat("invalid volume specification: '", text, "': ", e.message()));
   }
   mount.target = clean_path(parts[1]);
-  if (mount.target == "/") {
-    invalid(concat("invalid volume specification: '", text, "': invalid specification: destination can't be '/'"));
-  }
   mount.mode = parts.size() == 3 ? parts[2] : "";
   apply_bind_options(mount.mode, mount);
   if (mount.kind == PlannedMount::Kind::bind && mount.propagation.empty()) mount.propagation = "rprivate";

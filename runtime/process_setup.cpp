@@ -146,7 +146,13 @@ void make_working_directory(int root, const Launch& launch) {
     } catch (const Error&) {  // a magic link, say: entering it will be judged by the kernel and by getcwd
       return;
     }
-    const UniqueFd directory = make_dirs_in_root(root, path);
+    UniqueFd directory;
+    try {
+      directory = make_dirs_in_root(root, path);
+    } catch (const Error& error) {
+      if (error.errno_value() != ENOTDIR) throw;
+      throw Error(error.kind(), concat("Cannot mkdir: ", path, " is not a directory"), ENOTDIR);
+    }
     if (::fchownat(directory.get(), "", launch.identity.uid, launch.identity.gid, AT_EMPTY_PATH) != 0) {
       throw sys_error("chown ", path);
     }

@@ -396,7 +396,9 @@ void write_sysctls(int sysctl_directory, const Spec& spec, SysctlPart part) {
         throw sys_error("write sysctl ", key);
       }
     } catch (const Error& error) {
-      throw LaunchError(ErrorKind::invalid_argument, concat("sysctl ", key, ": ", error.message()), 128,
+      std::string reason = error.message();
+      if (error.errno_value() == ENOENT) reason = "no such file or directory";  // the words that `docker run` looks for
+      throw LaunchError(ErrorKind::invalid_argument, concat("open /proc/sys/", name, ": ", reason), 128,
                         error.errno_value());
     }
   }

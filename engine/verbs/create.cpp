@@ -83,7 +83,7 @@ void resolve_links(EngineState& state, ContainerRecord& record) {
     if (name.empty() || alias.empty() || alias.find(':') != std::string::npos) {
       throw Error(ErrorKind::invalid_argument, concat("bad format for links: ", link));
     }
-    check_name(alias);
+    check_alias(alias);
     const ContainerPtr target = get_partner(state, name);
     if (target->record.host_config.network_mode == "host") {
       throw Error(ErrorKind::invalid_argument,
@@ -267,8 +267,7 @@ awaitable<api::ContainerCreateResponse> Engine::create(api::ContainerCreateReque
 
   record.id = make_random_id();
   record.created = to_unix_nanoseconds(now());
-  const bool own_hostname = record.host_config.uts_mode != "host" && record.host_config.network_mode != "host" &&
-                            !record.host_config.network_mode.starts_with("container:");
+  const bool own_hostname = record.host_config.uts_mode != "host" && record.host_config.network_mode != "host";
   if (record.config.hostname.empty()) {
     record.config.hostname = own_hostname ? record.id.substr(0, 12) : state.facts.host_name;
   }

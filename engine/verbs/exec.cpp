@@ -12,7 +12,8 @@ namespace mydocker::engine {
 namespace {
 
 constexpr std::chrono::seconds resize_waits{10};
-constexpr int exit_code_exec_failed = 126;
+constexpr int exit_code_exec_failed = 126;  // also for what fails a start with 128: an unknown user, say
+constexpr int exit_code_program_missing = 127;
 
 std::shared_ptr<Exec> get_exec(const EngineState& state, const std::string& id) {
   const auto found = state.execs.find(id);
@@ -72,9 +73,10 @@ awaitable<std::optional<ExecFailure>> run_exec(EngineState& state, ContainerPtr 
     exec->pid = co_await blocking(state.disk_pool, [&] { return shim->exec(request, client); });
     co_return std::nullopt;
   } catch (const runtime::LaunchError& e) {
+    const int code = e.exit_code() == exit_code_program_missing ? e.exit_code() : exit_code_exec_failed;
     failure = {
         concat("OCI runtime exec failed: exec failed: unable to start container process: ", e.message(), ": unknown"),
-        e.exit_code(), e.kind()};
+        code, e.kind()};
   } catch (const Error& e) {
     failure = {concat("OCI runtime exec failed: ", e.message()), exit_code_exec_failed, e.kind()};
   }

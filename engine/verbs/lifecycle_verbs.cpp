@@ -177,14 +177,21 @@ awaitable<void> Engine::rename(std::string id, std::string new_name) {
   EngineState& state = *state_;
   const ContainerPtr container = state.containers.get(id);
   if (new_name.empty()) throw Error(ErrorKind::invalid_argument, "Neither old nor new names may be empty");
-  const std::string name = check_name(new_name);
+  const auto allocate = [](const auto& step) {
+    try {
+      return step();
+    } catch (const Error& e) {
+      throw Error(e.kind(), concat("Error when allocating new name: ", e.message()));
+    }
+  };
+  const std::string name = allocate([&] { return check_name(new_name); });
   const Turn turn = co_await container->turns.take();
   check_allowed(Verb::rename, container->state, container->id(), container->name());
   const std::string old_name = container->name();
   if (name == old_name) {
     throw Error(ErrorKind::invalid_argument, "Renaming a container with the same name as its current name");
   }
-  state.containers.reserve_name(name, container->id());
+  allocate([&] { state.containers.reserve_name(name, container->id()); });
   state.containers.rename(container, name);
   std::exception_ptr failure;
   try {
@@ -206,8 +213,8 @@ awaitable<void> remove_link(EngineState& state, std::string path) {
   if (path.starts_with("/")) path.erase(0, 1);
   const std::size_t slash = path.find('/');
   if (slash == std::string::npos) {
-    throw Error(ErrorKind::invalid_argument,
-                concat("Conflict, cannot remove the default link name of the container: /", path));
+    throw Error(ErrorKind::invalid_argument, concat("Conflict, cannot remove the default link name of the container: /",
+                                                    state.containers.get(path)->name()));
   }
   const ContainerPtr parent = state.containers.get(path.substr(0, slash));
   const std::string alias = path.substr(slash + 1);

@@ -24,10 +24,12 @@ class Waiter : public ExitWait {
 
   awaitable<api::WaitResponse> result() override {
     while (!is_met()) co_await container_->changed.wait();
-    // Docker quirk: who waits for the removal hears of a failed removal alone (container/state.go).
+    // Docker quirk: who waits for the removal hears of a failed removal alone (container/state.go). And who waits
+    // for the next end hears no words of a failed start: `docker` prints them beside those that start itself answers.
     const bool of_a_run = condition_ != WaitCondition::removed;
     const Ending last = of_a_run && ending_->known ? *ending_ : last_ending(*container_);
-    const std::string& error = of_a_run && !last.error.empty() ? last.error : container_->removal_error;
+    const bool tells_start = condition_ == WaitCondition::not_running && !last.error.empty();
+    const std::string& error = tells_start ? last.error : container_->removal_error;
     api::WaitResponse response;
     response.status_code = last.exit_code;
     if (!error.empty()) response.error = api::WaitError{error};

@@ -145,6 +145,16 @@ TEST_F(BadInputTest, AnUnknownUserFailsTheStart) {
   EXPECT_NE(response.message().find("unable to find user nobody-here"), std::string::npos) << response.body;
 }
 
+TEST_F(BadInputTest, AWorkingDirectoryThatIsAFileAndAnUnknownSysctlAreNamed) {
+  const std::string file = create({.extra = {{"WorkingDir", "/payload"}}});
+  const Response cwd = client().post("/containers/" + file + "/start");
+  EXPECT_NE(cwd.message().find("Cannot mkdir: /payload is not a directory"), std::string::npos) << cwd.body;
+  const std::string id = create({.host = {{"Sysctls", json::object{{"net.nosuch", "1"}}}}});
+  const Response sysctl = client().post("/containers/" + id + "/start");
+  EXPECT_NE(sysctl.message().find("open /proc/sys/net/nosuch: no such file or directory"), std::string::npos)
+      << sysctl.body;
+}
+
 TEST_F(BadInputTest, BrokenFiltersAre400) {
   EXPECT_EQ(client().get("/containers/json?filters=%7B").status, 400);
   EXPECT_EQ(client().get("/containers/json?filters=%7B%22bogus%22%3A%5B%22x%22%5D%7D").status, 400);

@@ -208,6 +208,9 @@ TEST_F(ContainerTest, AFailedStartReleasesTheWaiters) {
   const std::optional<std::string> line = next_exit.read_line();
   ASSERT_TRUE(line);
   EXPECT_EQ(at(parse_json(*line), "StatusCode").to_number<int>(), 127) << *line;
+  EXPECT_EQ(line->find("Error"), std::string::npos) << "start has said it: " << *line;
+  const json::value later = client().post("/containers/" + id + "/wait").json();
+  EXPECT_NE(text(at(later, "Error.Message")).find("/nosuch"), std::string::npos) << write_json(later);
 }
 
 TEST_F(ContainerTest, RenameFreesTheOldName) {
@@ -216,7 +219,22 @@ TEST_F(ContainerTest, RenameFreesTheOldName) {
   EXPECT_EQ(client().get("/containers/old-name/json").status, 404);
   EXPECT_EQ(text(at(inspect("new-name"), "Name")), "/new-name");
   const std::string second = create({.name = "old-name"});
-  EXPECT_EQ(client().post("/containers/old-name/rename?name=new-name").status, 409);
+  const Response taken = client().post("/containers/old-name/rename?name=new-name");
+  EXPECT_EQ(taken.status, 409);
+  EXPECT_EQ(taken.message().find("Error when allocating new name: Conflict. The container name \"/new-name\""), 0U)
+      << taken.body;
+  const Response bad = client().post("/containers/old-name/rename?name=x%20y");
+  EXPECT_EQ(bad.status, 400);
+  EXPECT_EQ(bad.message().find("Error when allocating new name: Invalid container name"), 0U) << bad.body;
+}
+
+TEST_F(ContainerTest, WhatCannotBeKilledIsNamedAsItWasAsked) {
+  const std::string id = create({.name = "unkillable"});
+  EXPECT_EQ(client().post("/containers/unkillable/kill").message(),
+            "cannot kill container: unkillable: container " + id + " is not running");
+  EXPECT_EQ(client().post("/containers/nosuch/kill").message(),
+            "cannot kill container: nosuch: No such container: nosuch");
+  EXPECT_EQ(client().post("/containers/unkillable/kill?signal=FOO").message(), "Invalid signal: FOO");
 }
 
 TEST_F(ContainerTest, NamesAndPrefixesFindAContainer) {

@@ -364,6 +364,21 @@ TEST_F(CreateFieldsTest, ALinksHostsEntryFollowsItsTargetsAddress) {
   EXPECT_NE(seen.find(text(at(inspect(linked), "NetworkSettings.IPAddress"))), std::string::npos) << seen;
 }
 
+TEST_F(CreateFieldsTest, ALinksNameMayBeOneCharacter) {
+  const std::string target = run({.name = "server", .host = {{"NetworkMode", "bridge"}}});
+  const std::string address = text(at(inspect(target), "NetworkSettings.IPAddress"));
+  const json::object host{{"NetworkMode", "bridge"}, {"Links", json::array{"server:x"}}};
+  const std::string linked = run({.name = "linked", .host = host});
+  EXPECT_NE(exec(linked, {"cat", "/etc/hosts"}).out.find(address + "\tx "), std::string::npos);
+  const Response hostile = client().post(
+      "/containers/create",
+      parse_json(R"({"Image":"payload","HostConfig":{"NetworkMode":"bridge","Links":["server:x\ty"]}})").as_object());
+  EXPECT_EQ(hostile.status, 400) << hostile.body;
+  const Response whole = client().remove("/containers/server?link=1");
+  EXPECT_NE(whole.message().find("default link name of the container: /server"), std::string::npos) << whole.body;
+  EXPECT_EQ(client().remove("/containers/nosuch?link=1").status, 404);
+}
+
 TEST_F(CreateFieldsTest, ALinkGivesANameAndVariables) {
   const std::string target =
       run({.name = "dbserver",

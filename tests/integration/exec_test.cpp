@@ -66,6 +66,9 @@ TEST_F(ExecTest, MissingProgramsAreToldInTheStream) {
   EXPECT_NE(missing.out.find("exec: \"nope\": executable file not found in $PATH"), std::string::npos) << missing.out;
   const Outcome directory = exec(id, {"/etc"});
   EXPECT_EQ(directory.code, 126);
+  const Outcome unknown = exec(id, {"true"}, {{"User", "nobody-here"}});
+  EXPECT_EQ(unknown.code, 126) << unknown.out;
+  EXPECT_NE(unknown.out.find("unable to find user nobody-here"), std::string::npos) << unknown.out;
 }
 
 TEST_F(ExecTest, ADetachedFailureIsAnHttpError) {

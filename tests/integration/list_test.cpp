@@ -29,7 +29,7 @@ TEST_F(ListTest, EveryFilterSelectsWhatItSays) {
                     {"Labels", json::object{{"k", "v"}, {"only", ""}}}},
           .host = {{"Binds", json::array{"lv:/data"}}}});
   run({.name = "live",
-       .host = {{"NetworkMode", "bridge"}, {"PortBindings", parse_json(R"({"81/tcp":[{"HostPort":"0"}]})")}}});
+       .host = {{"NetworkMode", "bridge"}, {"PortBindings", parse_json(R"({"81/tcp":[{"HostPort":"18381"}]})")}}});
   const std::string image = text(at(inspect("live"), "Image"));
   const std::vector<std::pair<std::string, std::string>> cases = {
       {R"({"ancestor":["payload"]})", "/live/made/three"},
@@ -59,8 +59,10 @@ TEST_F(ListTest, EveryFilterSelectsWhatItSays) {
       {R"({"name":["("]})", ""},
       {R"({"network":["bridge"]})", "/live"},
       {R"({"network":["none"]})", "/made/three"},
-      {R"({"publish":["81"]})", "/live"},
-      {R"({"publish":["80/tcp"]})", ""},
+      {R"({"publish":["18381"]})", "/live"},
+      {R"({"publish":["18380-18390/tcp"]})", "/live"},
+      {R"({"publish":["18381/udp"]})", ""},
+      {R"({"publish":["81"]})", ""},
       {R"({"status":["exited","running"]})", "/live/three"},
       {R"({"status":["created"]})", "/made"},
       {R"({"volume":["lv"]})", "/made"},

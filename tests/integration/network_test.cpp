@@ -81,6 +81,18 @@ TEST_F(NetworkTest, AContainersNetworkCanBeShared) {
   EXPECT_NE(outcome.out.find("eth0 " + address_of(first)), std::string::npos) << outcome.out << outcome.err;
 }
 
+TEST_F(NetworkTest, WhoSharesAContainersNetworkGoesByItsName) {
+  json::object extra{{"Hostname", "owner"}, {"Domainname", "example.org"}};
+  const std::string first = run({.extra = extra, .host = bridge()});
+  const std::string guest = run({.host = {{"NetworkMode", "container:" + first}}});
+  const std::vector<std::string> names = {"sh", "-c", "hostname; cat /etc/hostname; echo $HOSTNAME"};
+  EXPECT_EQ(exec(guest, names).out, "owner\nowner\nowner\n");
+  EXPECT_EQ(text(at(inspect(guest), "Config.Hostname")), "owner");
+  EXPECT_EQ(text(at(inspect(guest), "Config.Domainname")), "example.org");
+  const std::string apart = run({.host = {{"NetworkMode", "container:" + first}, {"UTSMode", "host"}}});
+  EXPECT_NE(exec(apart, {"hostname"}).out, "owner\n") << "the host's name stays with the host's namespace";
+}
+
 TEST_F(NetworkTest, APublishedPortAnswersFromLoopback) {
   json::object host = bridge();
   host["PortBindings"] = json::object{{"80/tcp", json::array{json::object{{"HostPort", "18080"}}}}};

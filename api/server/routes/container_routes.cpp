@@ -98,7 +98,13 @@ awaitable<void> restart_container(Engine& engine, const Request& request, Writer
 /// ContainerKill.
 awaitable<void> kill_container(Engine& engine, const Request& request, Writer& out) {
   const std::string signal = request.query_text("signal");
-  co_await engine.kill(request.path_param("id"), signal.empty() ? "SIGKILL" : signal);
+  const std::string id = request.path_param("id");
+  try {
+    co_await engine.kill(id, signal.empty() ? "SIGKILL" : signal);
+  } catch (const Error& e) {
+    if (e.kind() == ErrorKind::invalid_argument) throw;
+    throw Error(e.kind(), concat("cannot kill container: ", id, ": ", e.message()), e.errno_value());
+  }
   co_await out.empty(Status::no_content);
 }
 

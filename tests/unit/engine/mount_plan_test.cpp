@@ -47,9 +47,13 @@ TEST(MountPlan, BadSpecificationsAreRefusedInDockersWords) {
     return message_of(host);
   };
   EXPECT_EQ(refused("/a:/b:zz"), "invalid mode: zz");
-  EXPECT_THAT(refused("./x:/b"), testing::HasSubstr("includes invalid characters for a local volume name"));
+  EXPECT_THAT(refused("./x:/b"), testing::StartsWith("create ./x: \"./x\" includes invalid characters for a local"));
+  EXPECT_EQ(refused("x:/b"),
+            "create x: volume name is too short, names should be at least two alphanumeric characters");
   EXPECT_THAT(refused("/a:b"), testing::HasSubstr("mount path must be absolute"));
-  EXPECT_THAT(refused("/a:/"), testing::HasSubstr("destination can't be '/'"));
+  EXPECT_THAT(refused("/a:/"),
+              testing::StrEq("invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid "
+                             "specification: destination can't be '/'"));
   EXPECT_EQ(refused("/a:/b:ro,rw"), "invalid mode: ro,rw");
   EXPECT_THAT(refused("nothing"), testing::HasSubstr("invalid volume specification"));
 }

@@ -165,6 +165,19 @@ void Cgroup::enter(const std::string& name, const std::string& root) {
   create(name, root).join(false);
 }
 
+void Cgroup::keep_where(pid_t pid) {
+  const std::vector<std::string> parts = split(path_, '/');
+  std::erase_if(directories_, [&](const Directory& directory) {
+    const std::vector<std::string> pids = split(read_file_at(directory.fd.get(), procs_file), '\n');
+    if (std::find(pids.begin(), pids.end(), std::to_string(pid)) != pids.end()) return false;
+    const std::string& hierarchy = layout_.hierarchies[directory.hierarchy].directory;
+    const UniqueFd top = open_file(concat(layout_.root, "/", hierarchy), O_RDONLY | O_DIRECTORY);
+    remove_cgroup_directories(top.get(), parts);
+    return true;
+  });
+  if (directories_.empty()) throw Error(ErrorKind::not_found, concat("process ", pid, " is not in cgroup ", path_));
+}
+
 Cgroup Cgroup::open_of_process(pid_t pid, const std::string& root) {
   // "4:memory:/a", "0::/b"; the path is the same in every hierarchy for what this library made.
   for (const std::string& line : split(read_file(concat("/proc/", pid, "/cgroup")), '\n')) {

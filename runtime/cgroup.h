@@ -60,6 +60,9 @@ class Cgroup {
   static Cgroup create(const std::string& path, const std::string& root = std::string(default_cgroup_root));
   /// The hierarchies in which it exists. Throws Error{not_found} when it exists in none.
   static Cgroup open(const std::string& path, const std::string& root = std::string(default_cgroup_root));
+  /// After another runtime has put `pid` in: the hierarchies in which it has done so. The directories of the others are
+  /// removed. Throws Error{not_found} when there are none.
+  void keep_where(pid_t pid);
   /// The cgroup of a process, from /proc/<pid>/cgroup.
   static Cgroup open_of_process(pid_t pid, const std::string& root = std::string(default_cgroup_root));
 

@@ -27,11 +27,11 @@ class ContainerTask {
  public:
   virtual ~ContainerTask() = default;
 
-  /// Makes the namespaces and PID 1, which waits for start(). The cgroup of `options` was made before for the library
-  /// only (makes_cgroup()).
+  /// Makes the namespaces and PID 1, which waits for start().
   virtual void create(runtime::TaskOptions options) = 0;
-  /// Whether create() makes the cgroup by itself.
-  virtual bool makes_cgroup() const noexcept = 0;
+  /// Whether create() finds the cgroup's directories by their path, in those hierarchies that it knows, and makes
+  /// scopes by itself; else it takes the cgroup of `options`.
+  virtual bool finds_cgroup() const noexcept = 0;
   /// The container's network namespace; empty when it has the host's.
   virtual UniqueFd netns() const = 0;
   virtual void wait_created() = 0;
@@ -50,7 +50,8 @@ class ContainerTask {
 };
 
 std::unique_ptr<ContainerTask> make_own_task();
-/// `directory` is the shim's own; a directory "oci" in it will hold the runtime's bundle and state.
+/// From here on the calling process has a mount namespace of its own, with the cgroup hierarchies that the other
+/// runtime can use. `directory` is the shim's own; a directory "oci" in it will hold the runtime's bundle and state.
 std::unique_ptr<ContainerTask> make_foreign_task(runtime::ForeignRuntime runtime, std::string directory);
 
 }  // namespace mydocker::shim

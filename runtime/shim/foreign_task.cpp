@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -69,7 +70,7 @@ class ForeignTask final : public ContainerTask {
   ~ForeignTask() override { remove(); }
 
   void create(runtime::TaskOptions options) override;
-  bool makes_cgroup() const noexcept override { return true; }
+  bool finds_cgroup() const noexcept override { return true; }
   UniqueFd netns() const override {
     return own_network_ ? open_file(concat("/proc/", pid_, "/ns/net"), O_RDONLY) : UniqueFd();
   }
@@ -106,6 +107,28 @@ void enter_own_mounts() {
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0) throw sys_error("make the mounts slaves");
 }
 
+bool is_same_place(int one, int other) {
+  struct statx left{};
+  struct statx right{};
+  for (const auto& [fd, status] : {std::pair(one, &left), std::pair(other, &right)}) {
+    if (::statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, status) != 0) throw sys_error("stat of a root");
+  }
+  return left.stx_mnt_id == right.stx_mnt_id && left.stx_ino == right.stx_ino;
+}
+
+/// Other runtimes exec by setns(2) alone, which leads to the root of the container's mount namespace. It is a copy of
+/// ours, and where the engine lives in a chroot its root would be the machine's: the chroot becomes that root.
+void make_chroot_the_root() {
+  const UniqueFd root = open_file("/", O_PATH | O_DIRECTORY);
+  const UniqueFd own = open_file("/proc/self/ns/mnt", O_RDONLY);
+  if (::setns(own.get(), CLONE_NEWNS) != 0) throw sys_error("go to the root of the mount namespace");
+  const UniqueFd namespace_root = open_file("/", O_PATH | O_DIRECTORY);
+  if (is_same_place(root.get(), namespace_root.get())) return;
+  const UniqueFd tree = clone_mount(root.get(), "", true);
+  attach_mount(tree.get(), root.get());
+  pivot_to(tree.get());
+}
+
 /// crun refuses a hybrid host whose v2 tree has controllers, even if a container asks for none of them: it is not shown
 /// that tree. What is limited by it cannot be limited by another runtime on such a host.
 void hide_hybrid_tree() {
@@ -123,8 +146,6 @@ void hide_hybrid_tree() {
 void ForeignTask::mount_root(const runtime::TaskOptions& options) {
   const std::string rootfs = directory_ + "/rootfs";
   make_dirs(rootfs, 0700);
-  enter_own_mounts();
-  hide_hybrid_tree();
   if (!options.overlay) return;
   const UniqueFd target = open_file(rootfs, O_PATH | O_DIRECTORY);
   mount_overlay(*options.overlay, target.get());
@@ -210,6 +231,10 @@ void ForeignTask::remove() noexcept {
 }  // namespace
 
 std::unique_ptr<ContainerTask> make_foreign_task(runtime::ForeignRuntime runtime, std::string directory) {
+  enter_own_mounts();
+  make_chroot_the_root();
+  hide_hybrid_tree();
+  if (::chdir("/") != 0) throw sys_error("chdir /");
   return std::make_unique<ForeignTask>(std::move(runtime), directory);
 }
 

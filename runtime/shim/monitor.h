@@ -74,6 +74,7 @@ class Monitor final : private EngineServer::Handler,
   runtime::ExecOptions make_exec_options(const json::value& process, const std::string& user,
                                          const std::vector<std::string>& group_add);
   void start_health_check();
+  void make_cgroup(runtime::TaskOptions& options);
   void open_streams(runtime::TaskOptions options);
   void watch_oom();
   void finish_create();

@@ -10,6 +10,7 @@
 #include "runtime/bundle.h"
 #include "runtime/filter_cache.h"
 #include "runtime/shim/monitor.h"
+#include "runtime/systemd.h"
 
 /// What engines ask of a container's shim: one member function a method, named as on the wire.
 namespace mydocker::shim {
@@ -121,15 +122,14 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
     task_ = config_.foreign_runtime ? make_foreign_task(*config_.foreign_runtime, shim_dir_) : make_own_task();
     const std::string cgroups_path = options.spec.linux.cgroups_path;
     if (!config_.foreign_runtime) options.filter = find_filter(options.spec.process, options.spec.linux.seccomp);
-    if (!cgroups_path.empty() && !task_->makes_cgroup()) {
-      cgroup_ = runtime::Cgroup::create(cgroups_path);
-      options.cgroup = &*cgroup_;
-      watch_oom();
-    }
+    make_cgroup(options);
     trace.mark("shim.cgroup");
     open_streams(std::move(options));
-    if (!cgroups_path.empty() && task_->makes_cgroup()) {
-      cgroup_ = runtime::Cgroup::open(cgroups_path);
+    if (!cgroups_path.empty() && task_->finds_cgroup()) {
+      if (cgroup_)
+        cgroup_->keep_where(task_->pid());
+      else
+        cgroup_ = runtime::Cgroup::open(cgroups_path);
       watch_oom();
     }
   } catch (...) {
@@ -149,6 +149,17 @@ EngineServer::Answer Monitor::create(json::object&, std::vector<UniqueFd>&) {
   json::object result{{"pid", task_->pid()}, {"shim_pid", ::getpid()}, {"timings", to_json(make_timings(trace))}};
   if (netns_) result["netns_path"] = make_snapshot().netns_path;
   return {.result = std::move(result), .fd = netns_.get()};
+}
+
+/// Also for a task that finds it: so the parents bear our mark, and stand while the runtime comes to them. Of a scope
+/// systemd makes them.
+void Monitor::make_cgroup(runtime::TaskOptions& options) {
+  const std::string& path = options.spec.linux.cgroups_path;
+  if (path.empty() || (task_->finds_cgroup() && runtime::parse_scope_name(path))) return;
+  cgroup_ = runtime::Cgroup::create(path);
+  if (task_->finds_cgroup()) return;
+  options.cgroup = &*cgroup_;
+  watch_oom();
 }
 
 /// Makes the streams and, with their other ends, the task.

@@ -8,7 +8,7 @@ namespace {
 class OwnTask final : public ContainerTask {
  public:
   void create(runtime::TaskOptions options) override { task_ = runtime::Task::create(std::move(options)); }
-  bool makes_cgroup() const noexcept override { return false; }
+  bool finds_cgroup() const noexcept override { return false; }
   UniqueFd netns() const override { return task_.netns(); }
   void wait_created() override { task_.wait_created(); }
   UniqueFd take_console() override { return task_.take_console(); }

@@ -74,6 +74,37 @@ TEST_F(RuntimesTest, ExecStatsTopPauseAndStopWork) {
   }
 }
 
+/// Whoever makes the directories above a container's cgroup: they go with the last container below them.
+TEST_F(RuntimesTest, ParentsOfACgroupGoWithTheLastContainer) {
+  for (const char* runtime : others) {
+    const std::string top = "/mydocker-runtimes-" + random_hex(4);
+    const auto find = [](const std::string& path) {
+      return run_command({"sh", "-c", concat("ls -d /sys/fs/cgroup/*", path, " /sys/fs/cgroup", path, " 2>/dev/null")})
+          .out;
+    };
+    const auto below = [&](const std::string& parent) {
+      json::object host = with(runtime);
+      host["CgroupParent"] = parent;
+      return run({.host = host});
+    };
+    const std::string id = below(top + "/a/b");
+    const std::string other = below(top);
+    const std::string seen = read_file("/proc/" + std::to_string(pid_of(id)) + "/cgroup");
+    EXPECT_NE(seen.find(top + "/a/b/" + id), std::string::npos) << runtime << seen;
+    remove(id);
+    EXPECT_TRUE(eventually([&] { return find(top + "/a").empty(); })) << runtime << find(top + "/a");
+    EXPECT_NE(find(top), "") << runtime;
+    remove(other);
+    EXPECT_TRUE(eventually([&] { return find(top).empty(); })) << runtime << find(top);
+    // One that never ran leaves as little.
+    json::object host = with(runtime);
+    host["CgroupParent"] = top + "/c";
+    const std::string absent = create({.command = {"/absent"}, .host = host});
+    EXPECT_EQ(client().post("/containers/" + absent + "/start").status, 400) << runtime;
+    EXPECT_TRUE(eventually([&] { return find(top).empty(); })) << runtime << find(top);
+  }
+}
+
 TEST_F(RuntimesTest, ATerminalIsOneAndCanBeResized) {
   const std::vector<std::string> environment = client_environment();
   for (const char* runtime : others) {

@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -73,6 +75,30 @@ TEST_P(ForeignRuntime, ExecHasItsOwnStreamsAndExitCode) {
   EXPECT_EQ(event.exit_code, 5);
   EXPECT_TRUE(shim.kill(SIGKILL));
   EXPECT_EQ(wait_exit().exit_code, 137);
+}
+
+/// Where the engine lives in a chroot, the machine's root must not be the one that an exec comes to.
+TEST_P(ForeignRuntime, InAChrootAnExecSeesTheContainersRoot) {
+  ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  const std::string chroot_directory = tree.path("chroot");
+  make_dirs(chroot_directory);
+  // Another place than the machine's root, with the same things below it.
+  ASSERT_EQ(::mount("/", chroot_directory.c_str(), nullptr, MS_BIND | MS_REC, nullptr), 0);
+  const UniqueFd outside = open_file("/", O_PATH | O_DIRECTORY);
+  ASSERT_EQ(::chroot(chroot_directory.c_str()), 0);
+  ASSERT_EQ(::chdir("/"), 0);
+  tree.write("lower/marker", "there\n");
+  set_script("sleep 1000");
+  run();
+  const UniqueFd client = exec(make_exec("one", "cat /marker; ls /"));
+  EXPECT_EQ(unframe(read_to_end(client.get()), 1), "there\nbin\ndev\netc\nmarker\nproc\nsys\ntmp\n");
+  EXPECT_TRUE(shim.kill(SIGKILL));
+  EXPECT_EQ(wait_exit().exit_code, 137);
+  wait_shim_end();
+  ASSERT_EQ(::fchdir(outside.get()), 0);
+  ASSERT_EQ(::chroot("."), 0);
+  ASSERT_EQ(::umount2(chroot_directory.c_str(), MNT_DETACH), 0);
 }
 
 TEST_P(ForeignRuntime, AnExecWithATerminalCanBeResized) {

@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
@@ -161,7 +163,18 @@ int run_command(const Command& command, const std::string& invoked, const Argume
   return command.run(session, arguments);
 }
 
+// What docker has and we have not: said so, for whoever thinks it is a misspelling.
+constexpr std::array<std::string_view, 18> missing_commands = {
+    "build", "builder", "buildx", "checkpoint", "compose", "config", "login", "logout", "manifest",
+    "node",  "plugin",  "search", "secret",     "service", "stack",  "swarm", "trust",  "scout"};
+
 int report_unknown(const FoundCommand& found, const std::vector<std::string>& words) {
+  const bool missing = std::find(missing_commands.begin(), missing_commands.end(), words[0]) != missing_commands.end();
+  if (found.group.empty() && missing) {
+    print_error(concat(program_name, ": '", words[0], "' is not implemented: ", program_name,
+                       " has no such command yet\n\nRun '", program_name, " --help' for what there is\n"));
+    return 1;
+  }
   if (found.group.empty()) {
     print_error(concat(program_name, ": unknown command: ", program_name, " ", words[0], "\n\nRun '", program_name,
                        " --help' for more information\n"));
@@ -206,11 +219,19 @@ int run_words(std::vector<std::string> words) {
   return run_command(*found.command, invoked, global, std::move(words));
 }
 
+// A caller may close them (`<&-`): what we open next must not become our standard streams.
+void fill_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) std::abort();  // opens the lowest: this one
+  }
+}
+
 }  // namespace
 }  // namespace mydocker::cli
 
 int main(int argc, char** argv) {
   using namespace mydocker::cli;
+  fill_standard_streams();
   int code = 1;
   try {
     code = run_words({argv + 1, argv + argc});

@@ -285,6 +285,13 @@ std::string resolve(const std::string& address, bool datagrams) {
 
 }  // namespace
 
+std::vector<std::string> log_driver_names() {
+  std::vector<std::string> names = {"none"};
+  for (const auto& [name, driver] : known_drivers()) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 void check_log_config(api::LogConfig& config, const Options& options) {
   if (config.type.empty()) config.type = options.log_driver;
   if (config.type == options.log_driver) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "api/types/host_config.h"
 #include "engine/container.h"
@@ -10,6 +11,9 @@
 /// LogConfig: its checks, and what the shim is told about a container's log (WIRE 9, 12.2). Pure, except for the names
 /// that plan_log resolves.
 namespace mydocker::engine {
+
+/// The drivers that there are, `none` too; sorted.
+std::vector<std::string> log_driver_names();
 
 /// Fills in the engine's defaults and refuses in Docker's words what the driver does not know. Throws
 /// Error{invalid_argument}.

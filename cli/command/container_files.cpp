@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <optional>
 
 #include "api/types/container.h"
@@ -58,6 +59,7 @@ struct PathStat {
 
   static constexpr std::uint32_t directory_bit = 1U << 31;
   static constexpr std::uint32_t symlink_bit = 1U << 27;
+  static constexpr std::uint32_t special_bits = 1U << 26 | 1U << 25 | 1U << 24 | 1U << 21;  // devices, pipe, socket
   bool is_directory() const noexcept { return (mode & directory_bit) != 0; }
 
   static constexpr auto json_fields() {
@@ -98,6 +100,8 @@ std::string directory_name(std::string_view path) {
   return slash == 0 ? "/" : std::string(path.substr(0, slash));
 }
 
+std::string absolute_path(const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); }
+
 std::optional<struct stat> local_stat(const std::string& path) {
   struct stat file{};
   if (::stat(path.c_str(), &file) != 0) return std::nullopt;
@@ -113,22 +117,27 @@ std::string archive_path(const std::string& container) {
   return concat("/containers/", path_part(container), "/archive");
 }
 
-// nullopt: there is no such path. Links are followed to their end.
-std::optional<PathStat> container_stat(Session& session, const std::string& container, std::string path) {
+struct ContainerPath {
+  std::string path;
+  std::optional<PathStat> stat;  ///< nullopt: there is nothing
+};
+
+// Links are followed to their end, which may be a place where nothing is yet.
+ContainerPath follow_links(Session& session, const std::string& container, std::string path) {
   for (int hop = 0; hop < 40; ++hop) {
     ApiStream stream =
         session.api().open_head({.method = "HEAD", .path = archive_path(container), .query = {{"path", path}}});
-    if (stream.head.status == 404 && !stream.head.header("X-Docker-Container-Path-Stat").empty()) return std::nullopt;
-    if (stream.head.status >= 400) return std::nullopt;
+    if (stream.head.status >= 400) return {path, std::nullopt};
     const PathStat stat = read_stat(stream.head);
-    if ((stat.mode & PathStat::symlink_bit) == 0 || stat.link_target.empty()) return stat;
+    if ((stat.mode & PathStat::symlink_bit) == 0 || stat.link_target.empty()) return {path, stat};
     path = stat.link_target;
   }
   throw Error(ErrorKind::invalid_argument, concat("too many links: ", path));
 }
 
+// As in docker: who watches is told, a script is not.
 void report_copy(const Arguments& arguments, std::uint64_t bytes, const std::string& target) {
-  if (arguments.enabled("quiet")) return;
+  if (arguments.enabled("quiet", !is_terminal(STDOUT_FILENO))) return;
   print_error(concat("Successfully copied ", human_size(static_cast<double>(bytes), 3), " to ", target, "\n"));
 }
 
@@ -154,6 +163,10 @@ int copy_out(Session& session, const Arguments& arguments, const CopyPlace& sour
   const PathStat stat = read_stat(stream.head);
   const auto existing = local_stat(target);
   const bool into_directory = existing && S_ISDIR(existing->st_mode);
+  if (existing && !into_directory && !S_ISREG(existing->st_mode)) {
+    throw CommandFailure(1, concat("invalid output path: \"", target, "\" must be a directory or a regular file: got ",
+                                   S_ISCHR(existing->st_mode) || S_ISBLK(existing->st_mode) ? "a device" : "neither"));
+  }
   if (existing && !into_directory && stat.is_directory()) throw CommandFailure(1, "cannot copy directory");
   const std::string parent = directory_name(target);
   if (!existing && !local_stat(parent)) {
@@ -177,14 +190,20 @@ int copy_out(Session& session, const Arguments& arguments, const CopyPlace& sour
 }
 
 int copy_in(Session& session, const Arguments& arguments, const std::string& source, const CopyPlace& target) {
-  const std::optional<PathStat> existing = container_stat(session, target.container, target.path);
+  const ContainerPath found = follow_links(session, target.container, target.path);
+  const std::optional<PathStat>& existing = found.stat;
+  const std::string destination =
+      concat("destination \"", target.container, ":", target.path, "\" must be a directory");
+  if (existing && (existing->mode & PathStat::special_bits) != 0)
+    throw CommandFailure(1, concat(destination, " or a regular file"));
   const bool into_directory = existing && existing->is_directory();
   ApiCall call{.method = "PUT", .path = archive_path(target.container), .query = {{"noOverwriteDirNonDir", "true"}}};
   if (arguments.enabled("archive")) call.query.emplace_back("copyUIDGID", "true");
   call.headers.emplace_back("Content-Type", "application/x-tar");
   std::uint64_t bytes = 0;
   if (source == "-") {
-    call.query.emplace_back("path", target.path);
+    if (!into_directory) throw CommandFailure(1, destination);
+    call.query.emplace_back("path", found.path);
     std::vector<char> buffer(std::size_t{256} << 10);
     session.api().upload(call, [&]() -> std::string_view {
       const ssize_t got = retry_on_eintr([&] { return ::read(STDIN_FILENO, buffer.data(), buffer.size()); });
@@ -196,17 +215,17 @@ int copy_in(Session& session, const Arguments& arguments, const std::string& sou
   const auto file = local_stat(source);
   struct stat link{};
   if (!file && ::lstat(source.c_str(), &link) != 0)
-    throw CommandFailure(1, concat("lstat ", source, ": no such file or directory"));
+    throw CommandFailure(1, concat("lstat ", absolute_path(source), ": no such file or directory"));
   const bool directory = file && S_ISDIR(file->st_mode) &&
                          (arguments.enabled("follow-link") || means_contents(source) || source.ends_with('/') ||
                           (::lstat(source.c_str(), &link) == 0 && S_ISDIR(link.st_mode)));
   if (existing && !into_directory && directory) throw CommandFailure(1, "cannot copy directory");
   if (!existing && !directory && target.path.ends_with('/')) throw CommandFailure(1, "no such directory");
-  std::string name = base_name(target.path);
-  std::string place = directory_name(target.path);
+  std::string name = base_name(found.path);
+  std::string place = directory_name(found.path);
   if (into_directory) {
     name = means_contents(source) ? "." : base_name(source);
-    place = target.path;
+    place = found.path;
   }
   call.query.emplace_back("path", place);
   TarSource tar(std::string(without_trailing(source)), name, arguments.enabled("follow-link") || source.ends_with('/'));
@@ -233,7 +252,7 @@ int cp(Session& session, const Arguments& arguments) {
 
 constexpr Command commands[] = {
     {.name = "cp",
-     .usage = "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n        mydocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+     .usage = "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tmydocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
      .summary = "Copy files/folders between a container and the local filesystem",
      .least_arguments = 2,
      .most_arguments = 2,

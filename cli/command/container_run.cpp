@@ -75,10 +75,6 @@ void warn_about(const api::ContainerCreateRequest& request) {
     if (is_localhost_dns(server))
       print_error(concat("WARNING: Localhost DNS (", server, ") may fail in containers.\n"));
   }
-  if (request.host_config.oom_kill_disable.value_or(false) && request.host_config.memory_bytes == 0) {
-    print_error(
-        "WARNING: Disabling the OOM killer on containers without setting a '-m/--memory' limit may be dangerous.\n");
-  }
 }
 
 // An ID or its beginning is no reference and goes to the engine as it is.
@@ -172,9 +168,11 @@ void start_container(Session& session, const std::string& id) {
   session.api().call({.method = "POST", .path = concat("/containers/", id, "/start")});
 }
 
+// The ID comes first: a container whose start fails is there, and can be looked at or removed by it.
 int run_detached(Session& session, const std::string& id) {
-  start_container(session, id);
   print(concat(id, "\n"));
+  flush_output();
+  start_container(session, id);
   return 0;
 }
 

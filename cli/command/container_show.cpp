@@ -98,11 +98,15 @@ int port(Session& session, const Arguments& arguments) {
   const api::ContainerInspect container = inspect(session, name);
   const api::PortMap& ports = container.network_settings.ports;
   if (arguments.positionals.size() == 2) {
-    std::string wanted = arguments.positionals[1];
-    if (wanted.find('/') == std::string::npos) wanted += "/tcp";
-    const auto found = ports.find(wanted);
+    const std::string& asked = arguments.positionals[1];
+    const std::string number = asked.substr(0, asked.find('/'));
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos) {
+      throw CommandFailure(
+          1, concat("Error: invalid port (", number, "): strconv.ParseUint: parsing \"", number, "\": invalid syntax"));
+    }
+    const auto found = ports.find(asked == number ? concat(number, "/tcp") : asked);
     if (found == ports.end() || !found->second || found->second->empty()) {
-      throw CommandFailure(1, concat("Error: No public port '", wanted, "' published for ", name));
+      throw CommandFailure(1, concat("Error: No public port '", asked, "' published for ", name));
     }
     for (const api::PortBinding& binding : *found->second) print(binding_text(binding) + "\n");
     return 0;

@@ -40,12 +40,14 @@ std::function<std::string_view()> reader_of(int fd, std::vector<char>& buffer) {
 /// A file that appears under its name only when it is complete.
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path) : path_(path), temporary_(concat(path, ".tmp-", ::getpid())) {
+  /// `what`: "save image".
+  OutputFile(const std::string& path, std::string_view what)
+      : path_(path), temporary_(concat(path, ".tmp-", ::getpid())) {
     try {
       fd_ = open_file(temporary_, O_WRONLY | O_CREAT | O_EXCL, 0600);
     } catch (const Error& error) {
       throw CommandFailure(
-          1, concat("failed to save image: open ", path, ": ", to_lower(errno_text(error.errno_value()))));
+          1, concat("failed to ", what, ": open ", path, ": ", to_lower(errno_text(error.errno_value()))));
     }
   }
   ~OutputFile() {
@@ -72,7 +74,7 @@ void copy_body(ApiStream& stream, int fd) {
   }
 }
 
-void save_stream(Session& session, const ApiCall& call, const std::string& path) {
+void save_stream(Session& session, const ApiCall& call, const std::string& path, std::string_view what) {
   // The file is made after the engine has agreed: a refusal leaves none.
   ApiStream stream = session.api().open(call);
   if (path.empty()) {
@@ -80,7 +82,7 @@ void save_stream(Session& session, const ApiCall& call, const std::string& path)
     copy_body(stream, STDOUT_FILENO);
     return;
   }
-  OutputFile file(path);
+  OutputFile file(path, what);
   copy_body(stream, file.fd());
   file.commit();
 }
@@ -184,7 +186,7 @@ int save(Session& session, const Arguments& arguments) {
   ApiCall call{.path = "/images/get"};
   for (const std::string& name : arguments.positionals) call.query.emplace_back("names", name);
   if (arguments.has("platform")) call.query.emplace_back("platform", arguments.text("platform"));
-  save_stream(session, call, path);
+  save_stream(session, call, path, "save image");
   return 0;
 }
 
@@ -193,7 +195,8 @@ constexpr Flag export_flags[] = {{"output", 'o', single, "string", "Write to a f
 int export_container(Session& session, const Arguments& arguments) {
   const std::string path = arguments.text("output");
   refuse_terminal(path);
-  save_stream(session, {.path = concat("/containers/", path_part(arguments.positionals[0]), "/export")}, path);
+  save_stream(session, {.path = concat("/containers/", path_part(arguments.positionals[0]), "/export")}, path,
+              "export container");
   return 0;
 }
 

@@ -32,6 +32,9 @@ constexpr std::array<std::string_view, 9> known_types = {"config", "container", 
                                                          "plugin", "secret",    "service", "task"};
 
 std::string fetch(Session& session, const ObjectKind& kind, const std::string& name, bool size) {
+  if (trim(name).empty()) {
+    throw Error(ErrorKind::invalid_argument, concat("invalid ", kind.name, " name or ID: value is empty"));
+  }
   ApiCall call{.path = concat(kind.before, path_part(name), kind.after)};
   if (size && kind.supports_size) call.query.emplace_back("size", "1");
   return session.api().call(call);
@@ -42,7 +45,8 @@ std::string find_any(Session& session, const std::string& name, bool size) {
     try {
       return fetch(session, kind, name, size);
     } catch (const ApiError& error) {
-      if (error.status() != 404) throw;
+      // 400: what can be no image's name may be something else's.
+      if (error.status() != 404 && !(error.status() == 400 && kind.name == "image")) throw;
     }
   }
   throw Error(ErrorKind::not_found, concat("Error: No such object: ", name));

@@ -86,8 +86,8 @@ std::string images_table(const std::vector<api::ImageSummary>& images) {
     const std::size_t colon = name.rfind(':');
     const std::int64_t shared = std::max<std::int64_t>(image.shared_size_bytes, 0);
     text += concat(name.substr(0, colon), "\t", name.substr(colon + 1), "\t", short_id(image.id), "\t",
-                   age_text(image.created_s), "\t", size_text(image.size_bytes), "\t", size_text(shared), "\t",
-                   size_text(image.size_bytes - shared), "\t", image.containers, "\n");
+                   age_text(image.created_s), "\t", human_size(static_cast<double>(image.size_bytes), 3), "\t",
+                   size_text(shared), "\t", size_text(image.size_bytes - shared), "\t", image.containers, "\n");
   }
   return align_tabs(text);
 }

@@ -64,7 +64,7 @@ int ls(Session& session, const Arguments& arguments) {
 
 constexpr Flag create_flags[] = {
     {"driver", 'd', single, "string", "Specify volume driver name"},
-    {"label", 0, list, "list", "Set metadata for a volume"},
+    {"label", 0, list, "list", "Set metadata for a volume", check_label},
     {"name", 0, single, "string", "Specify volume name", nullptr, true},
     {"opt", 'o', list, "map", "Set driver specific options"},
 };

@@ -214,6 +214,33 @@ void check_sysctl(std::string_view text) {
   if (equals == std::string_view::npos || !known) throw invalid_option("sysctl '", text, "' is not allowed");
 }
 
+void check_label(std::string_view text) {
+  constexpr std::string_view blanks = " \t\n\v\f\r";
+  std::string_view key = text.substr(0, text.find('='));
+  key.remove_prefix(std::min(key.find_first_not_of(blanks), key.size()));
+  if (key.empty()) throw invalid_option("invalid label '", text, "': empty name");
+  if (key.find_first_of(blanks) != std::string_view::npos) {
+    throw invalid_option("label '", text, "' contains whitespaces");
+  }
+}
+
+/// "example.org", "org."; "." means no search at all.
+void check_search_domain(std::string_view text) {
+  if (text == ".") return;
+  std::string_view rest = text.substr(0, text.size() - (text.ends_with('.') ? 1 : 0));
+  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  const auto is_inner = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-'; };
+  bool good = text.size() < 255 && std::any_of(rest.begin(), rest.end(), is_letter);
+  while (good) {
+    const std::string_view label = rest.substr(0, rest.find('.'));
+    good = !label.empty() && std::all_of(label.begin(), label.end(), is_inner) && label.front() != '-' &&
+           label.back() != '-';
+    if (label.size() == rest.size()) break;
+    rest.remove_prefix(label.size() + 1);
+  }
+  if (!good) throw invalid_option(text, " is not a valid domain");
+}
+
 void check_link(std::string_view text) {
   if (text.empty()) throw invalid_option("empty string specified for links");
   if (std::count(text.begin(), text.end(), ':') > 1) throw invalid_option("bad format for links: ", text);

@@ -38,6 +38,8 @@ void check_extra_host(std::string_view text);
 void check_ip(std::string_view text);
 void check_attach(std::string_view text);
 void check_sysctl(std::string_view text);
+void check_label(std::string_view text);
+void check_search_domain(std::string_view text);
 void check_link(std::string_view text);
 /// "02:42:ac:11:00:02" and the other forms of six bytes.
 bool is_mac_address(std::string_view text);

@@ -6,6 +6,7 @@
 #include "engine/base/sys.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
+#include "engine/log_plan.h"
 #include "image/image_config.h"
 #include "network/networks.h"
 
@@ -44,7 +45,7 @@ api::PluginsInfo make_plugins() {
   api::PluginsInfo plugins;
   plugins.volume = api::StringList{"local"};
   plugins.network = api::StringList{"bridge", "host", "null"};
-  plugins.log = api::StringList{"json-file", "none"};
+  plugins.log = log_driver_names();
   return plugins;
 }
 

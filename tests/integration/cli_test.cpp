@@ -2,6 +2,7 @@
 
 #include <regex>
 
+#include "engine/base/atomic_file.h"
 #include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
 
@@ -142,6 +143,72 @@ TEST_F(CliTest, InfoVersionAndEvents) {
   mydocker({"run", "--rm", "payload", "true"});
   const CommandResult events = mydocker({"events", "--since", "1h", "--until", "0s", "--filter", "event=die"});
   EXPECT_NE(events.out.find("container die "), std::string::npos) << events.out << events.err;
+}
+
+TEST_F(CliTest, ClosedStandardStreamsAreAsIfEmpty) {
+  ASSERT_EQ(mydocker({"run", "-d", "--name", "up", "payload"}).code, 0);
+  const auto shell = [&](const std::string& line) {
+    return run_command({"sh", "-c", line, program("mydocker")}, {.environment = client_environment()});
+  };
+  EXPECT_EQ(shell("\"$0\" run --rm payload echo hi <&-").out, "hi\n");
+  EXPECT_EQ(shell("\"$0\" run --rm -i payload /payload cat <&-").err, "end\n");
+  EXPECT_EQ(shell("\"$0\" exec -i up sh -c 'cat; echo done' <&-").out, "done\n");
+  const CommandResult silent = shell("\"$0\" exec up sh -c 'echo x; exit 3' >&-");
+  EXPECT_EQ(silent.code, 3) << silent.err;
+  EXPECT_EQ(silent.out, "");
+  EXPECT_EQ(shell("\"$0\" ps -q <&- 2>&- | wc -l").out, "1\n");
+}
+
+TEST_F(CliTest, ACopyGoesWhereALinkInTheContainerLeads) {
+  ASSERT_EQ(mydocker({"run", "-d", "--name", "box", "payload"}).code, 0);
+  ASSERT_EQ(mydocker({"exec", "box", "sh", "-c",
+                      "mkdir /dir; echo old > /target; ln -s target /link; ln -s /later /dangling; ln -s /dir /way"})
+                .code,
+            0);
+  const std::string file = scratch("copied");
+  write_file_atomically(file, "new\n");
+  for (const std::string place : {"/link", "/dangling", "/way"}) {
+    const CommandResult copied = mydocker({"cp", file, "box:" + place});
+    EXPECT_EQ(copied.code, 0) << place << copied.err;
+    EXPECT_EQ(copied.out + copied.err, "") << "only a terminal is told";
+  }
+  EXPECT_EQ(mydocker({"exec", "box", "cat", "/target", "/later", "/dir/copied"}).out, "new\nnew\nnew\n");
+  EXPECT_EQ(mydocker({"exec", "box", "sh", "-c", "readlink /link; readlink /dangling"}).out, "target\n/later\n");
+}
+
+TEST_F(CliTest, ACopyRefusesWhatCannotBeItsTarget) {
+  ASSERT_EQ(mydocker({"run", "-d", "--name", "box", "payload"}).code, 0);
+  const CommandResult device = mydocker({"cp", "box:/payload", "/dev/null"});
+  EXPECT_EQ(device.code, 1);
+  EXPECT_EQ(device.err, "invalid output path: \"/dev/null\" must be a directory or a regular file: got a device\n");
+  const std::string file = scratch("copied");
+  write_file_atomically(file, "new\n");
+  EXPECT_EQ(mydocker({"cp", file, "box:/dev/null"}).err,
+            "destination \"box:/dev/null\" must be a directory or a regular file\n");
+  for (const std::string place : {"/payload", "/nosuch"}) {
+    const CommandResult stream = mydocker({"cp", "-", "box:" + place}, {.input = "x"});
+    EXPECT_EQ(stream.code, 1);
+    EXPECT_EQ(stream.err, concat("destination \"box:", place, "\" must be a directory\n"));
+  }
+  EXPECT_EQ(mydocker({"cp", file + "-missing", "box:/tmp"}).err,
+            concat("lstat ", file, "-missing: no such file or directory\n"));
+}
+
+TEST_F(CliTest, WordsOfWhatIsNotThere) {
+  const CommandResult failed = mydocker({"run", "-d", "--name", "failed", "payload", "nosuch"});
+  EXPECT_EQ(failed.code, 127);
+  EXPECT_TRUE(std::regex_match(failed.out, std::regex("[0-9a-f]{64}\n"))) << "it is there: " << failed.out;
+  EXPECT_EQ(mydocker({"port", "failed", "81"}).err, "Error: No public port '81' published for failed\n");
+  EXPECT_EQ(mydocker({"port", "failed", "81/udp"}).err, "Error: No public port '81/udp' published for failed\n");
+  EXPECT_EQ(mydocker({"port", "failed", "x"}).err,
+            "Error: invalid port (x): strconv.ParseUint: parsing \"x\": invalid syntax\n");
+  const CommandResult empty = mydocker({"inspect", ""});
+  EXPECT_EQ(empty.out, "[]\n");
+  EXPECT_EQ(empty.err, "invalid container name or ID: value is empty\n");
+  EXPECT_EQ(mydocker({"inspect", "a b"}).err, "Error: No such object: a b\n");
+  EXPECT_NE(mydocker({"export", "-o", "/nosuch/file", "failed"}).err.find("failed to export container: "),
+            std::string::npos);
+  EXPECT_NE(mydocker({"login"}).err.find("'login' is not implemented"), std::string::npos);
 }
 
 TEST_F(CliTest, WithoutAnEngineItSaysSo) {

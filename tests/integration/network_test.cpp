@@ -193,6 +193,10 @@ TEST_F(NetworkTest, ThreeBuiltInNetworksAreListedAndInspected) {
   EXPECT_EQ(text(at(network, "Driver")), "bridge");
   EXPECT_EQ(text(at(network, concat("Containers.", id, ".Name"))), "member") << write_json(network);
   EXPECT_EQ(client().get("/networks/nope").status, 404);
+  EXPECT_EQ(client().remove("/networks/nope").status, 404);
+  const Response kept = client().remove("/networks/bridge");
+  EXPECT_EQ(kept.status, 403);
+  EXPECT_EQ(kept.message(), "bridge is a pre-defined network and cannot be removed");
 }
 
 TEST_F(NetworkTest, AddressesComeBack) {

@@ -28,6 +28,11 @@ class SystemTest : public DaemonTest {
 
 // --- df --------------------------------------------------------------------------------------------------------------
 
+TEST_F(SystemTest, InfoNamesEveryLogDriver) {
+  EXPECT_EQ(write_json(at(client().get("/info").json(), "Plugins.Log")),
+            R"(["journald","json-file","local","none","syslog"])");
+}
+
 TEST_F(SystemTest, DiskUseIsExact) {
   const json::value empty = df();
   const std::int64_t layers = number(at(empty, "LayersSize"));

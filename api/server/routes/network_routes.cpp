@@ -20,6 +20,12 @@ awaitable<void> inspect_network(Engine& engine, const Request& request, Writer& 
   co_await out.object(Status::ok, network);
 }
 
+/// NetworkDelete. There are only the built-in ones yet, which stay.
+awaitable<void> remove_network(Engine& engine, const Request& request, Writer&) {
+  const NetworkInspect network = co_await engine.inspect_network(request.path_param("id"));
+  throw Error(ErrorKind::forbidden, concat(network.name, " is a pre-defined network and cannot be removed"));
+}
+
 /// NetworkPrune.
 awaitable<void> prune_networks(Engine& engine, const Request& request, Writer& out) {
   co_await out.object(Status::ok, engine.prune_networks(request.filters()));
@@ -33,7 +39,7 @@ constexpr EngineRoute routes[] = {
     {Method::get, "/networks/{id}", inspect_network},
     {Method::post, "/networks/{id}/connect", answer_not_implemented},
     {Method::post, "/networks/{id}/disconnect", answer_not_implemented},
-    {Method::delete_, "/networks/{id}", answer_not_implemented},
+    {Method::delete_, "/networks/{id}", remove_network},
 };
 
 }  // namespace

@@ -37,6 +37,32 @@ std::string publish(std::string_view specification) {
   });
 }
 
+std::string checked(void (*check)(std::string_view), std::string_view text) {
+  return result_of([&] {
+    check(text);
+    return std::string("good");
+  });
+}
+
+TEST(Labels, ANameIsNeeded) {
+  for (const char* good : {"a", "a=", "a=b c", " a=b", "a.b/c=d=e"})
+    EXPECT_EQ(checked(check_label, good), "good") << good;
+  EXPECT_EQ(checked(check_label, "=x"), "invalid label '=x': empty name");
+  EXPECT_EQ(checked(check_label, ""), "invalid label '': empty name");
+  EXPECT_EQ(checked(check_label, " =x"), "invalid label ' =x': empty name");
+  EXPECT_EQ(checked(check_label, "a b=x"), "label 'a b=x' contains whitespaces");
+}
+
+TEST(SearchDomains, AreDomains) {
+  for (const char* good : {".", "example.org", "example.org.", "a-b.c1", "x"}) {
+    EXPECT_EQ(checked(check_search_domain, good), "good") << good;
+  }
+  for (const char* bad : {"", "a b", "-a.b", "a-.b", "a..b", "1.2", "a_b"}) {
+    EXPECT_EQ(checked(check_search_domain, bad), std::string(bad) + " is not a valid domain");
+  }
+  EXPECT_NE(checked(check_search_domain, std::string(255, 'a')), "good");
+}
+
 TEST(Publish, Table) {
   const std::pair<std::string_view, std::string_view> cases[] = {
       {"80", "80/tcp=:"},

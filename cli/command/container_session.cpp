@@ -196,7 +196,7 @@ int exec(Session& session, const Arguments& arguments) {
   interactive.prepare();
   HijackedStream stream = session.api().finish_hijack(session.api().begin_hijack(start_call));
   if (options.tty) send_terminal_size(session, options.resize_path);
-  if (interactive.run(std::move(stream)) == PumpEnd::detached) return 0;
+  if (interactive.run(std::move(stream)) == PumpEnd::detached) throw CommandFailure(1, "read escape sequence");
   const auto state =
       from_json<api::ExecInspect>(session.api().call_json({.path = concat("/exec/", created.id, "/json")}));
   return static_cast<int>(state.exit_code.value_or(0));

@@ -45,6 +45,19 @@ TEST_F(CliTest, ATerminalIsATerminal) {
   EXPECT_EQ(command.wait().code, 5);
 }
 
+TEST_F(CliTest, DetachKeysLeaveAnExecAndAreTold) {
+  ASSERT_EQ(mydocker({"run", "-d", "--name", "held", "payload"}).code, 0);
+  const std::vector<std::string> environment = client_environment();
+  RunningCommand command({program("mydocker"), "exec", "-it", "held", "sh", "-c", "echo ready; exec /payload pause"},
+                         {.environment = environment, .terminal = true});
+  ASSERT_TRUE(command.read_until("ready")) << command.out();
+  command.write("\x10\x11");
+  EXPECT_TRUE(command.read_until("read escape sequence")) << command.out();
+  EXPECT_EQ(command.wait().code, 1);
+  const json::value ids = at(inspect("held"), "ExecIDs");
+  EXPECT_EQ(ids.as_array().size(), 1U) << "it runs on: " << write_json(ids);
+}
+
 TEST_F(CliTest, DetachedRunPrintsTheId) {
   const CommandResult result = mydocker({"run", "-d", "--name", "detached", "payload"});
   EXPECT_EQ(result.code, 0) << result.err;

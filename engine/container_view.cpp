@@ -8,12 +8,13 @@
 namespace mydocker::engine {
 namespace {
 
+api::EndpointSettings find_asked(const ContainerRecord& record, const std::string& network) {
+  const auto asked = record.endpoint_settings.find(network);
+  return asked != record.endpoint_settings.end() ? asked->second : api::EndpointSettings{};
+}
+
 api::EndpointSettings make_endpoint(const EndpointRecord& endpoint, const ContainerRecord& record) {
-  api::EndpointSettings out;
-  if (const auto asked = record.endpoint_settings.find(endpoint.network_name);
-      asked != record.endpoint_settings.end()) {
-    out = asked->second;
-  }
+  api::EndpointSettings out = find_asked(record, endpoint.network_name);
   out.network_id = endpoint.network_id;
   out.endpoint_id = endpoint.endpoint_id;
   out.gateway = endpoint.gateway;
@@ -27,7 +28,7 @@ api::EndpointMap make_endpoints(const ContainerRecord& record) {
   api::EndpointMap map;
   for (const EndpointRecord& endpoint : record.endpoints) map[endpoint.network_name] = make_endpoint(endpoint, record);
   const std::string& mode = record.host_config.network_mode;
-  if (map.empty() && !mode.starts_with("container:")) map[mode] = api::EndpointSettings{};
+  if (map.empty() && !mode.starts_with("container:")) map[mode] = find_asked(record, mode);
   return map;
 }
 

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "engine/base/error.h"
+#include "engine/endpoint_options.h"
 #include "engine/health.h"
 #include "engine/log_plan.h"
 #include "engine/resource_check.h"
@@ -278,7 +279,11 @@ void check_endpoint_settings(const api::EndpointMap& endpoints, const std::strin
     refuse(settings.ipam_config && !settings.ipam_config->link_local_ips.empty(),
            "IPAMConfig.LinkLocalIPs is not supported");
     refuse(settings.links && !settings.links->empty(), "Links of an endpoint are not supported");
-    refuse(settings.driver_opts && !settings.driver_opts->empty(), "DriverOpts of an endpoint are not supported");
+    try {
+      parse_endpoint_options(settings.driver_opts.value_or(api::StringMap{}));
+    } catch (const Error& error) {
+      problems.push_back(error.message());
+    }
     refuse(!settings.mac_address.empty() && !is_mac_address(settings.mac_address),
            "invalid MAC address: " + settings.mac_address);
   }

@@ -10,6 +10,7 @@
 #include "engine/base/failpoint.h"
 #include "engine/base/log.h"
 #include "engine/base/sys.h"
+#include "engine/endpoint_options.h"
 #include "network/host_files.h"
 #include "runtime/cgroup.h"
 
@@ -163,6 +164,9 @@ void Launcher::attach_network(const LaunchInput& input, Prepared& prepared, cons
   if (!input.record.config.mac_address.empty()) request.mac = input.record.config.mac_address;
   if (const auto asked = input.record.endpoint_settings.find(prepared.plan.network_name);
       asked != input.record.endpoint_settings.end()) {
+    const EndpointOptions options = parse_endpoint_options(asked->second.driver_opts.value_or(api::StringMap{}));
+    if (!options.interface.empty()) request.interface = options.interface;
+    request.sysctls = options.sysctls;
     if (!asked->second.mac_address.empty()) request.mac = asked->second.mac_address;
     if (asked->second.ipam_config && !asked->second.ipam_config->ipv4_address.empty()) {
       request.ip = asked->second.ipam_config->ipv4_address;

@@ -175,7 +175,7 @@ PlannedMount plan_tmpfs_mount(const api::Mount& wanted) {
   return mount;
 }
 
-/// Clean and without a way out: "../x" is refused, whatever symlinks the volume holds is the start's business.
+/// Clean and without a way out: "../x" is refused, whatever symlinks the volume or image holds is the start's business.
 std::string check_subpath(const std::string& subpath, std::string_view type) {
   if (subpath.empty()) return subpath;
   int depth = 0;
@@ -188,7 +188,7 @@ std::string check_subpath(const std::string& subpath, std::string_view type) {
     if (depth < 0) break;
   }
   if (subpath.front() == '/' || depth < 0) {
-    invalid(concat("invalid mount config for type \"", type, "\": subpath must be a relative path within the volume"));
+    invalid(concat("invalid mount config for type \"", type, "\": subpath must be a relative path within the ", type));
   }
   const std::string clean = clean_path("/" + subpath);
   return clean == "/" ? "" : clean.substr(1);
@@ -216,12 +216,10 @@ PlannedMount plan_volume_mount(const api::Mount& wanted) {
 
 PlannedMount plan_image_mount(const api::Mount& wanted) {
   if (wanted.source.empty()) invalid("invalid mount config for type \"image\": field Source must not be empty");
-  if (wanted.image_options && !wanted.image_options->subpath.empty()) {
-    invalid("invalid mount config for type \"image\": ImageOptions.Subpath is not supported");
-  }
   PlannedMount mount;
   mount.kind = PlannedMount::Kind::image;
   mount.source = wanted.source;
+  if (wanted.image_options) mount.subpath = check_subpath(wanted.image_options->subpath, "image");
   return mount;
 }
 

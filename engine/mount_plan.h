@@ -14,7 +14,7 @@ struct PlannedMount {
   enum class Kind { bind, volume, tmpfs, image };
   Kind kind = Kind::bind;
   std::string source;   ///< host path, volume name ("" = anonymous), image reference
-  std::string subpath;  ///< of a volume: clean and relative; looked up inside of it at each start
+  std::string subpath;  ///< of a volume or image: clean and relative; looked up inside of it at each start
   std::string target;   ///< absolute and clean
   bool read_only = false;
   std::string mode;         ///< the option string as sent: Mounts[].Mode of inspect

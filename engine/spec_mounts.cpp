@@ -55,13 +55,19 @@ runtime::Mount make_volume_mount(const PlannedMount& planned, const api::StringM
 
 /// The layers of an image, read-only.
 runtime::Mount make_image_mount(const PlannedMount& planned, const std::vector<std::string>& layers) {
-  if (layers.size() == 1)
-    return make_bind(layers.front(), planned.target, {"bind", "ro", "nosuid", "nodev", "rprivate"});
+  std::vector<std::string> subpath;
+  if (!planned.subpath.empty()) subpath.push_back("subpath=" + planned.subpath);
+  if (layers.size() == 1) {
+    std::vector<std::string> options = {"bind", "ro", "nosuid", "nodev", "rprivate"};
+    options.insert(options.end(), subpath.begin(), subpath.end());
+    return make_bind(layers.front(), planned.target, std::move(options));
+  }
   runtime::Mount mount;
   mount.destination = planned.target;
   mount.type = "overlay";
   mount.source = "overlay";
   mount.options = {"ro", "nosuid", "nodev"};
+  mount.options.insert(mount.options.end(), subpath.begin(), subpath.end());
   for (const std::string& layer : layers) mount.options.push_back("lowerdir+=" + layer);
   return mount;
 }

@@ -181,7 +181,7 @@ void Networks::Impl::connect(const AttachRequest& request, const NetworkRecord& 
     failpoint("network.address");
     InnerLink inner{endpoint.interface, {Ipv4Address::parse(endpoint.ip), endpoint.prefix_length}, std::nullopt};
     if (request.default_route && !endpoint.gateway.empty()) inner.gateway = Ipv4Address::parse(endpoint.gateway);
-    fill_netns(request.netns_fd, inner);
+    fill_netns(request.netns_fd, inner, request.sysctls);
     settle_carrier(route, endpoint.host_interface);
     settle_carrier(route, pair.bridge_index);  // it has a carrier since its first port has one
     publish(endpoint);

@@ -65,6 +65,13 @@ struct PortBinding {
 };
 
 /// What a container wants of one network.
+/// net.<group>.<link>.<name> inside the container's namespace, such as ipv4.conf, log_martians.
+struct LinkSysctl {
+  std::string group;  ///< "ipv4/conf"
+  std::string name;
+  std::string value;
+};
+
 struct AttachRequest {
   std::string container_id;
   std::string container_name;  ///< without slash; stands in error texts only
@@ -75,6 +82,7 @@ struct AttachRequest {
   std::optional<std::string> ip;   ///< a fixed address; user-defined networks only
   bool default_route = true;       ///< false for the second and later networks of a container
   std::vector<PortRequest> ports;
+  std::vector<LinkSysctl> sysctls;  ///< of the inner link, written before it comes up
 };
 
 /// One container's link to one network. A row of the database while the container is attached.

@@ -20,6 +20,16 @@ void disable_ipv6(const std::string& link) {
   if (file) write_all(file.get(), "1");  // a kernel without IPv6 has no such file
 }
 
+void write_sysctl(const std::string& link, const LinkSysctl& sysctl) {
+  const std::string path = concat("/proc/sys/net/", sysctl.group, '/', link, '/', sysctl.name);
+  try {
+    write_all(open_file(path, O_WRONLY).get(), sysctl.value);
+  } catch (const Error& error) {  // what was asked for, not we
+    throw Error(ErrorKind::invalid_argument,
+                concat("endpoint sysctl ", path, "=", sysctl.value, ": ", error.message()));
+  }
+}
+
 }  // namespace
 
 void run_in_netns(int netns_fd, const std::function<void()>& work) {
@@ -42,10 +52,11 @@ NetlinkSocket open_socket_in_netns(int netns_fd) {
   return std::move(*socket);
 }
 
-void fill_netns(int netns_fd, const InnerLink& link) {
+void fill_netns(int netns_fd, const InnerLink& link, const std::vector<LinkSysctl>& sysctls) {
   std::optional<NetlinkSocket> socket;
   run_in_netns(netns_fd, [&] {
     disable_ipv6(link.name);
+    for (const LinkSysctl& sysctl : sysctls) write_sysctl(link.name, sysctl);
     socket.emplace(NETLINK_ROUTE);
   });
   settle_carrier(*socket, configure_inner_link(*socket, link));

@@ -113,9 +113,9 @@ MountOptions parse_mount_options(const Mount& mount) {
   if (mount.type == "bind") out.bind = true;
   if (mount.type == "rbind") out.bind = out.recursive_bind = true;
   if (!mount.uid_mappings.empty()) out.id_map = true;
-  if (out.bind) {
+  if (out.bind || mount.type == "overlay") {
     std::erase_if(out.parameters, [&out](const auto& parameter) {
-      if (parameter.first == "mount-namespace") {
+      if (out.bind && parameter.first == "mount-namespace") {
         out.mount_namespace = parameter.second;
       } else if (parameter.first == "subpath") {
         out.subpath = parameter.second;

@@ -25,8 +25,9 @@ struct MountOptions {
   /// "mount-namespace=/proc/N/ns/mnt" of a bind: its source is looked up there, inside that namespace's root. Ours, for
   /// the /dev/shm of a container whose IPC namespace is joined.
   std::string mount_namespace;
-  /// "subpath=a/b" of a bind: what is bound lies there below the source, looked up inside of it. Ours, for sub-paths of
-  /// volumes, whose content belongs to containers (SECURITY C3).
+  /// "subpath=a/b" of a bind: what is bound lies there below the source, looked up inside of it; of an overlay of
+  /// layers alone: as much of it is shown. Ours, for sub-paths of volumes and images, whose content is not ours
+  /// (SECURITY C3).
   std::string subpath;
   MountParameters parameters;  ///< everything else, for the file system
 };

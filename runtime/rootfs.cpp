@@ -173,6 +173,13 @@ OverlayMount read_only_stack(const Mount& mount, const MountOptions& options) {
   return stack;
 }
 
+/// A sub-path, looked up inside of what it is a part of.
+UniqueFd open_part(int whole, const std::string& subpath) {
+  UniqueFd part = find_in_root(whole, subpath, O_PATH);
+  if (part) return part;
+  throw Error(ErrorKind::invalid_argument, concat("cannot access path \"", subpath, "\": no such file or directory"));
+}
+
 }  // namespace
 
 Rootfs::Rootfs(const TaskOptions& options, const CgroupLayout* cgroups, const std::vector<UniqueFd>& id_mapped_mounts)
@@ -235,7 +242,7 @@ void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
     tree = clone_mount_of_namespace(options.mount_namespace, mount.source, options.recursive_bind);
   } else {
     UniqueFd source = open_host_path(options_, mount.source);
-    if (!options.subpath.empty()) source = open_in_root(source.get(), options.subpath, O_PATH);
+    if (!options.subpath.empty()) source = open_part(source.get(), options.subpath);
     tree = clone_mount(source.get(), "", options.recursive_bind);
   }
   const UniqueFd target = open_target(root_.get(), mount, is_directory(tree.get()));
@@ -246,13 +253,42 @@ void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
   attach_mount(tree.get(), target.get());
 }
 
+/// What lies at `subpath` in the stack, as a mount of its own; links lead to nothing outside. Only what is mounted can
+/// be cloned: for a moment the stack covers the root, which is used by its descriptor.
+UniqueFd Rootfs::clone_part_of_stack(const OverlayMount& stack, const std::string& subpath) {
+  const UniqueFd whole = mount_overlay(stack, root_.get());
+  const auto uncover = [&] {
+    if (::umount2(concat("/proc/self/fd/", whole.get()).c_str(), MNT_DETACH) != 0) throw sys_error("umount overlay");
+  };
+  UniqueFd part;
+  try {
+    part = clone_mount(open_part(whole.get(), subpath).get(), "", false);
+  } catch (...) {
+    uncover();
+    throw;
+  }
+  uncover();
+  return part;
+}
+
 void Rootfs::mount_file_system(const Mount& mount) {
   const MountOptions options = parse_mount_options(mount);
+  const OverlayMount stack = read_only_stack(mount, options);
+  if (!options.subpath.empty()) {
+    if (stack.lower.empty()) {
+      throw Error(ErrorKind::invalid_argument,
+                  concat("mount ", mount.destination, ": subpath is for layers alone (lowerdir+=)"));
+    }
+    const UniqueFd part = clone_part_of_stack(stack, options.subpath);
+    const UniqueFd place = open_target(root_.get(), mount, is_directory(part.get()));
+    set_mount_attributes(part.get(), options.set, 0, MS_PRIVATE, false);
+    return attach_mount(part.get(), place.get());
+  }
   const bool strict = mount.type == "proc" || mount.type == "sysfs";
   const bool existed = !strict && static_cast<bool>(find_in_root(root_.get(), mount.destination, O_PATH));
   const UniqueFd target =
       strict ? open_strict_target(root_.get(), mount.destination) : open_target(root_.get(), mount, true);
-  if (const OverlayMount stack = read_only_stack(mount, options); !stack.lower.empty()) {
+  if (!stack.lower.empty()) {
     const UniqueFd overlay = mount_overlay(stack, target.get());  // layers in any number, on any kernel
     set_mount_attributes(overlay.get(), options.set, 0, MS_PRIVATE, false);
     return;

@@ -38,6 +38,7 @@ class Rootfs {
  private:
   void mount_one(const Mount& mount, int id_mapped);
   void mount_bind(const Mount& mount, int id_mapped);
+  UniqueFd clone_part_of_stack(const OverlayMount& stack, const std::string& subpath);
   void mount_file_system(const Mount& mount);
   void mount_cgroup(const Mount& mount);
   void mount_cgroup_v1(const Mount& mount, int target);

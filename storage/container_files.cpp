@@ -38,10 +38,10 @@ PackedFiles::PackedFiles(const WorkerOptions& options, const WorkerRequest& requ
   read_json(parse_json(line), "", stat_);
 }
 
-void PackedFiles::write_to(int out) {
+void PackedFiles::write_to(const std::function<void(std::string_view)>& sink) {
   std::string buffer(copy_bytes, '\0');
   while (const std::size_t got = worker_.read(buffer.data(), buffer.size())) {
-    write_all(out, std::string_view(buffer.data(), got));
+    sink(std::string_view(buffer.data(), got));
   }
   worker_.finish();
 }

@@ -42,8 +42,8 @@ class PackedFiles {
   PackedFiles(const WorkerOptions& options, const WorkerRequest& request, const ContainerView& view);
 
   const FileStat& stat() const noexcept { return stat_; }
-  /// The tar, to its end, into `out` (a pipe, socket or file).
-  void write_to(int out);
+  /// The tar, to its end, piece by piece. What `sink` throws is thrown; the worker ends with this object.
+  void write_to(const std::function<void(std::string_view)>& sink);
 
  private:
   WorkerProcess worker_;

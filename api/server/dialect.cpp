@@ -1,5 +1,8 @@
 #include "api/server/dialect.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "engine/base/error.h"
 
 namespace mydocker::api {
@@ -31,6 +34,44 @@ void fit_mount(Mount& mount, ApiVersion version) {
   }
 }
 
+/// "net.ipv4.conf.eth0.log_martians" as an option of the endpoint says it: "net.ipv4.conf.IFNAME.log_martians";
+/// nullopt: not about one link.
+std::optional<std::string> find_link_sysctl(const std::string& key) {
+  constexpr std::string_view link = ".eth0.";
+  const std::size_t at = key.find(link);
+  if (at == std::string::npos || !key.starts_with("net.") ||
+      std::count(key.begin(), key.begin() + static_cast<std::ptrdiff_t>(at), '.') != 2) {
+    return std::nullopt;
+  }
+  return concat(key.substr(0, at), ".IFNAME.", key.substr(at + link.size()));
+}
+
+/// Sysctls of a container's link belong to its endpoint: from 1.48 on they have to be written there.
+void move_link_sysctls(ContainerCreateRequest& request, ApiVersion version) {
+  constexpr const char* option = "com.docker.network.endpoint.sysctls";
+  HostConfig& host = request.host_config;
+  const bool has_link =
+      !(host.network_mode == "host" || host.network_mode == "none" || host.network_mode.starts_with("container:"));
+  std::string moved;
+  for (auto sysctl = host.sysctls.begin(); has_link && sysctl != host.sysctls.end();) {
+    const std::optional<std::string> of_link = find_link_sysctl(sysctl->first);
+    if (of_link && !before(version, 48)) {
+      throw Error(ErrorKind::invalid_argument, concat("interface specific sysctl setting \"", sysctl->first,
+                                                      "\" must be supplied using driver option '", option, "'"));
+    }
+    if (of_link) moved += concat(moved.empty() ? "" : ",", *of_link, "=", sysctl->second);
+    sysctl = of_link ? host.sysctls.erase(sysctl) : std::next(sysctl);
+  }
+  if (moved.empty()) return;
+  EndpointMap& endpoints = request.networking_config.endpoints_config;
+  const bool by_default = host.network_mode.empty() || host.network_mode == "default" || host.network_mode == "bridge";
+  const std::string network = !by_default ? host.network_mode : endpoints.contains("default") ? "default" : "bridge";
+  std::optional<StringMap>& options = endpoints[network].driver_opts;
+  if (!options) options.emplace();
+  std::string& sysctls = (*options)[option];
+  sysctls += concat(sysctls.empty() ? "" : ",", moved);
+}
+
 }  // namespace
 
 void fit_create_request(ContainerCreateRequest& request, ApiVersion version) {
@@ -44,6 +85,7 @@ void fit_create_request(ContainerCreateRequest& request, ApiVersion version) {
     if (before(version, 44)) endpoint.mac_address.clear();
     if (before(version, 48)) endpoint.gateway_priority = 0;
   }
+  move_link_sysctls(request, version);
   for (Mount& mount : host.mounts) fit_mount(mount, version);
 }
 

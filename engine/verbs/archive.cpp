@@ -1,5 +1,8 @@
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 
+#include "engine/base/log.h"
 #include "engine/base/path.h"
 #include "engine/base/sys.h"
 #include "engine/container_files_view.h"
@@ -85,6 +88,55 @@ class SizeChange {
   std::size_t begun_ = 0;
 };
 
+/// A client takes its time, but neither a thread nor the mounts of a removed container wait for it.
+constexpr int download_stall_ms = 10 * 60 * 1000;
+
+/// The way of an archive to its client; cut off when the container is removed. The worker that packs it stands in the
+/// container's mount namespace, or has its layers mounted.
+class ArchiveWay {
+ public:
+  explicit ArchiveWay(std::string container_id)
+      : container_id_(std::move(container_id)), cut_(::eventfd(0, EFD_CLOEXEC)) {
+    if (!cut_) throw sys_error("eventfd");
+  }
+
+  /// On a pool thread. Throws Error{conflict} once it is cut, Error{unavailable} when the client takes nothing.
+  void write(int pipe, std::string_view data) const {
+    while (!data.empty()) {
+      const ssize_t done = retry_on_eintr([&] { return ::write(pipe, data.data(), data.size()); });
+      if (done >= 0) {
+        data.remove_prefix(static_cast<std::size_t>(done));
+      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        wait_for_room(pipe);
+      } else {
+        throw sys_error("write archive");
+      }
+    }
+  }
+  /// I/O thread.
+  void cut() const {
+    if (::eventfd_write(cut_.get(), 1) != 0) log::warn("archive", {{"error", errno_text(errno)}});
+  }
+  bool over = false;  ///< I/O thread
+
+ private:
+  void wait_for_room(int pipe) const {
+    pollfd both[] = {{.fd = pipe, .events = POLLOUT, .revents = 0}, {.fd = cut_.get(), .events = POLLIN, .revents = 0}};
+    const int ready = retry_on_eintr([&] { return ::poll(both, 2, download_stall_ms); });
+    if (ready < 0) throw sys_error("poll");
+    if (both[1].revents != 0) throw Error(ErrorKind::conflict, concat("container ", container_id_, " was removed"));
+    if (ready == 0) throw Error(ErrorKind::unavailable, "the client takes nothing");
+  }
+
+  std::string container_id_;
+  UniqueFd cut_;
+};
+
+awaitable<void> cut_when_removed(ContainerPtr container, std::shared_ptr<ArchiveWay> way) {
+  while (!container->removed && !way->over) co_await container->changed.wait();
+  way->cut();
+}
+
 }  // namespace
 
 awaitable<api::PathStat> Engine::stat_path(std::string id, std::string path) {
@@ -118,7 +170,24 @@ awaitable<ArchiveDownload> Engine::get_archive(std::string id, std::string path)
   publish(state, *container, "archive-path");
   ArchiveDownload out;
   out.stat = to_api(packed->stat());
-  out.tar = start_download(state, [packed](int pipe) { packed->write_to(pipe); });
+  const auto way = std::make_shared<ArchiveWay>(container->id());
+  spawn(state.io, "archive of " + container->id(), cut_when_removed(container, way));
+  out.tar = start_download(state, [io = state.io, container, packed, way](int pipe) {
+    const auto tell = [&] {
+      asio::post(io, [container, way] {
+        way->over = true;
+        container->changed.notify_all();
+      });
+    };
+    try {
+      set_nonblocking(pipe);
+      packed->write_to([&](std::string_view piece) { way->write(pipe, piece); });
+    } catch (...) {
+      tell();
+      throw;
+    }
+    tell();
+  });
   co_return out;
 }
 

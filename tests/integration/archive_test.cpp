@@ -163,6 +163,50 @@ TEST_F(StuckUploadTest, ARemovalByForceDoesNotWaitForTheClientOfAContainerAtRest
   EXPECT_FALSE(is_mounted(id));
 }
 
+/// Downloads whose client reads nothing.
+class StuckDownloadTest : public StuckUploadTest {
+ protected:
+  /// Longer than every buffer on the way.
+  static constexpr const char* fill =
+      "dd if=/dev/zero of=/big bs=1M count=12 2>/dev/null; echo ready; exec /payload pause";
+
+  HttpStream begin_download(const std::string& id) {
+    HttpStream stream = client().open("GET", url(id, "/big"));
+    EXPECT_EQ(stream.head().status, 200);
+    EXPECT_TRUE(is_mounted(id));
+    return stream;
+  }
+};
+
+TEST_F(StuckDownloadTest, ARemovalWaitsForNoClientAndItsMountsAreGone) {
+  for (const bool running : {true, false}) {
+    const std::string id = run({.command = {"sh", "-c", fill}});
+    wait_ready(id);
+    if (!running) {
+      ASSERT_EQ(client().post("/containers/" + id + "/stop?t=0").status, 204);
+    }
+    HttpStream stuck = begin_download(id);
+    EXPECT_EQ(client().remove(concat("/containers/", id, running ? "?force=1" : "")).status, 204);
+    EXPECT_TRUE(eventually([&] { return !is_mounted(id); }, std::chrono::seconds(30))) << "running: " << running;
+    EXPECT_THROW(
+        {
+          while (!stuck.read_some().empty()) {
+          }
+        },
+        Error)
+        << "an archive that was cut off must not look whole";
+  }
+}
+
+TEST_F(StuckDownloadTest, AContainersEndIsNotTheEndOfItsDownload) {
+  const std::string id = run({.command = {"sh", "-c", fill}});
+  wait_ready(id);
+  HttpStream slow = begin_download(id);
+  EXPECT_EQ(client().post("/containers/" + id + "/stop?t=0").status, 204);
+  EXPECT_GT(slow.read_to_end().size(), std::size_t{12} << 20);
+  EXPECT_TRUE(eventually([&] { return !is_mounted(id); }, std::chrono::seconds(30)));
+}
+
 TEST_F(ArchiveTest, VolumesBindsAndTmpfsAreSeenAsTheContainerSeesThem) {
   const std::string bind = scratch("bound");
   ASSERT_EQ(::mkdir(bind.c_str(), 0755), 0);

@@ -140,7 +140,7 @@ const std::vector<Row>& rows() {
       {"Endpoint.Aliases", refused, R"(["other"])", "", "only supported for user-defined networks"},
       {"Endpoint.MacAddress", effect, R"("02:42:11:22:33:44")", "cat /sys/class/net/eth0/address",
        "02:42:11:22:33:44\n"},
-      {"Endpoint.DriverOpts", refused, R"({"a":"b"})", "", "DriverOpts of an endpoint are not supported"},
+      {"Endpoint.DriverOpts", refused, R"({"a":"b"})", "", "DriverOpts of an endpoint: \"a\" is not supported"},
       {"Endpoint.GwPriority", no_effect, "5", "", ""},
   };
   return table;
@@ -470,6 +470,92 @@ TEST_F(CreateFieldsTest, ASubpathThroughAHostileLinkStaysInTheVolume) {
     remove(id);
   }
   EXPECT_EQ(client().remove("/volumes/hostile").status, 204);
+}
+
+TEST_F(CreateFieldsTest, ASubpathOfAnImageIsWhatAllItsLayersShowThere) {
+  const std::string outside = scratch("secrets");
+  ASSERT_EQ(::mkdir(outside.c_str(), 0755), 0);
+  write_all(open_file(outside + "/f", O_WRONLY | O_CREAT, 0644).get(), "HOST SECRET");
+  const std::string low = TarBuilder().directory("d").file("d/low", "low").file("d/both", "low").finish();
+  const std::string high = TarBuilder()
+                               .file("d/high", "high")
+                               .file("d/both", "high")
+                               .symlink("inner", "/d")
+                               .symlink("outer", outside)
+                               .finish();
+  load({.name = "one", .layers = {low}});
+  load({.name = "two", .layers = {low, high}});
+  const auto mounted = [](const std::string& image, const std::string& subpath) {
+    return json::object{{"NetworkMode", "none"},
+                        {"Mounts", json::array{json::object{{"Type", "image"},
+                                                            {"Source", image},
+                                                            {"Target", "/s"},
+                                                            {"ImageOptions", json::object{{"Subpath", subpath}}}}}}};
+  };
+  const std::vector<std::string> show = {"sh", "-c",
+                                         "ls /s; cat /s/both; echo; touch /s/x 2>/dev/null || echo readonly"};
+  EXPECT_EQ(run_to_end({.command = show, .host = mounted("one", "d")}).out, "both\nlow\nlow\nreadonly\n");
+  EXPECT_EQ(run_to_end({.command = show, .host = mounted("two", "d/")}).out, "both\nhigh\nlow\nhigh\nreadonly\n");
+  EXPECT_EQ(run_to_end({.command = show, .host = mounted("two", "inner")}).out, "both\nhigh\nlow\nhigh\nreadonly\n");
+  EXPECT_EQ(run_to_end({.command = {"cat", "/s"}, .host = mounted("two", "d/high")}).out, "high");
+  const CommandResult cli = docker({"run", "--rm", "--network=none", "--mount",
+                                    "type=image,src=two,dst=/s,image-subpath=d", "payload", "cat", "/s/both"});
+  EXPECT_EQ(cli.out, "high") << cli.err;
+  for (const char* image : {"one", "two"}) {
+    for (const char* subpath : {"nothing", "outer", "outer/f"}) {
+      const std::string id = create({.command = {"cat", "/s/f"}, .host = mounted(image, subpath)});
+      const Response started = client().post("/containers/" + id + "/start");
+      EXPECT_EQ(started.status, 400) << started.body;
+      EXPECT_NE(started.message().find("cannot access path"), std::string::npos) << started.message();
+      remove(id);
+    }
+    EXPECT_NE(
+        refusal({{"Image", "payload"}, {"HostConfig", mounted(image, "../d")}}).find("relative path within the im"),
+        std::string::npos);
+  }
+  for (const char* image : {"one", "two"}) EXPECT_EQ(client().remove(std::string("/images/") + image).status, 200);
+}
+
+TEST_F(CreateFieldsTest, DriverOptsOfAnEndpointNameItsInterfaceAndSetItsSysctls) {
+  const auto connected = [](json::object options) {
+    return json::object{
+        {"NetworkingConfig",
+         json::object{{"EndpointsConfig", json::object{{"bridge", json::object{{"DriverOpts", options}}}}}}}};
+  };
+  const std::string ifname = "com.docker.network.endpoint.ifname";
+  const std::string sysctls = "com.docker.network.endpoint.sysctls";
+  const std::string made = create({.extra = connected({{ifname, "web0"}}), .host = {{"NetworkMode", "bridge"}}});
+  const json::value networks = at(inspect(made), "NetworkSettings.Networks");
+  EXPECT_EQ(write_json(at(networks, "bridge.DriverOpts")), concat(R"({")", ifname, R"(":"web0"})"));
+  const Outcome outcome =
+      run_to_end({.command = {"sh", "-c",
+                              "/payload links; cd /proc/sys/net/ipv4; cat conf/web0/log_martians conf/web0/arp_ignore "
+                              "neigh/web0/gc_stale_time; ip route"},
+                  .extra = connected({{ifname, "web0"},
+                                      {sysctls,
+                                       "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.arp_ignore=2,"
+                                       "net.ipv4.neigh.IFNAME.gc_stale_time=77"}}),
+                  .host = {{"NetworkMode", "bridge"}}});
+  EXPECT_NE(outcome.out.find("web0 172.17."), std::string::npos) << outcome.out << outcome.err;
+  EXPECT_NE(outcome.out.find("\n1\n2\n77\n"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("dev web0"), std::string::npos) << outcome.out;
+  const auto refused = [&](const std::string& key, const std::string& value, const std::string& told) {
+    json::object body = connected({{key, value}});
+    body["Image"] = "payload";
+    body["HostConfig"] = json::object{{"NetworkMode", "bridge"}};
+    const std::string message = refusal(body);
+    EXPECT_NE(message.find(told), std::string::npos) << key << "=" << value << ": " << message;
+  };
+  for (const char* name : {"", "lo", "..", "a/b", "sixteen-letters-", "a b"}) refused(ifname, name, "interface name");
+  for (const char* sysctl : {"net.ipv4.ip_forward=1", "net.ipv4.conf.eth0.log_martians=1", "net.ipv4.conf.IFNAME.x",
+                             "net.ipv4.conf.IFNAME.../../../kernel/x=1", "kernel.x.y.IFNAME.z=1", ""}) {
+    refused(sysctls, sysctl, "invalid endpoint sysctl");
+  }
+  const std::string id = create(
+      {.extra = connected({{sysctls, "net.ipv4.conf.IFNAME.nothing_such=1"}}), .host = {{"NetworkMode", "bridge"}}});
+  const Response started = client().post("/containers/" + id + "/start");
+  EXPECT_EQ(started.status, 400) << started.body;
+  EXPECT_NE(started.message().find("nothing_such"), std::string::npos) << started.message();
 }
 
 TEST_F(CreateFieldsTest, MountsThatCannotBeAreRefusedByName) {

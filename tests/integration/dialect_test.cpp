@@ -80,6 +80,21 @@ TEST_F(DialectTest, MountsAreJudgedByTheirVersion) {
   EXPECT_EQ(create_with(44, subpath).message(), "VolumeOptions.Subpath needs API v1.45 or newer");
 }
 
+TEST_F(DialectTest, SysctlsOfTheLinkMoveToItsEndpointBelow148) {
+  const json::object host{
+      {"NetworkMode", "bridge"},
+      {"Sysctls", json::object{{"net.ipv4.conf.eth0.log_martians", "1"}, {"net.ipv4.ip_forward", "0"}}}};
+  const Response refused = create_with(48, host);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_NE(refused.message().find("must be supplied using driver option"), std::string::npos) << refused.message();
+  const Response created = create_with(47, host);
+  ASSERT_EQ(created.status, 201) << created.body;
+  const std::string id = text(at(created.json(), "Id"));
+  EXPECT_EQ(write_json(at(inspect(id), "HostConfig.Sysctls")), R"({"net.ipv4.ip_forward":"0"})");
+  start(id);
+  EXPECT_EQ(exec(id, {"cat", "/proc/sys/net/ipv4/conf/eth0/log_martians"}).out, "1\n");
+}
+
 TEST_F(DialectTest, SeveralEndpointsAtACreateAreRefusedBelow144) {
   const json::object both{{"one", json::object{}}, {"two", json::object{}}};
   const json::object endpoints{{"NetworkingConfig", json::object{{"EndpointsConfig", both}}}};

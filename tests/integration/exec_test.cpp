@@ -1,7 +1,10 @@
 // Processes added to a running container.
 
 #include <algorithm>
+#include <atomic>
 #include <csignal>
+#include <mutex>
+#include <thread>
 
 #include "engine/base/sys.h"
 #include "tests/support/daemon_test.h"
@@ -150,6 +153,96 @@ TEST_F(ExecTest, ManyAtOnceEachGetTheirOwnOutput) {
   }
   for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(demultiplex(streams[static_cast<std::size_t>(i)].read_to_end()).out, concat(i, "\n"));
+  }
+}
+
+/// Execs of `echo`, several at once: what a client got, and what inspect says about each.
+class ShortProgramTest : public ExecTest {
+ protected:
+  void expect_all_output(const std::string& id, int count) {
+    constexpr int clients = 4;
+    std::atomic<int> next{0};
+    std::mutex mutex;
+    std::vector<std::string> problems;
+    const auto work = [&] {
+      for (int number = next++; number < count; number = next++) {
+        const std::string problem = find_problem(id, number);
+        const std::lock_guard lock(mutex);
+        if (!problem.empty()) problems.push_back(problem);
+      }
+    };
+    std::vector<std::thread> threads;
+    for (int i = 0; i < clients; ++i) threads.emplace_back(work);
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_TRUE(problems.empty()) << problems.size() << " of " << count << ", first: " << problems.front();
+  }
+
+ private:
+  std::string find_problem(const std::string& id, int number) {
+    const bool tty = number % 3 == 2;
+    try {
+      const Response created = client().post(
+          "/containers/" + id + "/exec", json::object{{"Cmd", json::array{"/payload", "echo", std::to_string(number)}},
+                                                      {"AttachStdout", true},
+                                                      {"AttachStderr", true},
+                                                      {"Tty", tty}});
+      const std::string exec_id = text(at(created.json(), "Id"));
+      HttpStream stream = client().hijack("/exec/" + exec_id + "/start", tty ? R"({"Tty":true})" : "{}");
+      const std::string bytes = stream.read_to_end();
+      const std::string out = tty ? bytes : demultiplex(bytes).out;
+      const json::value after = client().get("/exec/" + exec_id + "/json").json();
+      if (out == concat(number, tty ? "\r\n" : "\n") && at(after, "ExitCode") == json::value(0)) return "";
+      return concat(number, " gave \"", out, "\", ", write_json(after));
+    } catch (const Error& error) {
+      return concat(number, ": ", error.message());
+    }
+  }
+};
+
+TEST_F(ShortProgramTest, NoOutputOfAnExecIsLost) {
+  const std::string id = run();
+  expect_all_output(id, 300);
+}
+
+TEST_F(ShortProgramTest, NorRightAfterTheEnginesDeath) {
+  const std::string id = run();
+  for (int round = 0; round < 4; ++round) {
+    engine().restart();
+    expect_all_output(id, 12);
+  }
+}
+
+TEST_F(ShortProgramTest, AnExecWhoseEngineDiesHasItsOutputOrNoExitCode) {
+  const std::string id = run();
+  for (int round = 0; round < 8; ++round) {
+    const Response created =
+        client().post("/containers/" + id + "/exec",
+                      json::object{{"Cmd", json::array{"/payload", "echo", "x"}}, {"AttachStdout", true}});
+    const std::string exec_id = text(at(created.json(), "Id"));
+    HttpStream stream = client().hijack("/exec/" + exec_id + "/start", "{}");
+    engine().restart();
+    std::string bytes;
+    try {
+      bytes = stream.read_to_end();
+    } catch (const Error&) {  // reset with the engine: nothing was promised
+    }
+    const Response after = client().get("/exec/" + exec_id + "/json");
+    if (after.status == 200 && at(after.json(), "ExitCode") == json::value(0)) {
+      EXPECT_EQ(demultiplex(bytes).out, "x\n") << after.body;
+    }
+  }
+}
+
+TEST_F(ShortProgramTest, NoOutputOfARunIsLost) {
+  for (int number = 0; number < 40; ++number) {
+    const bool tty = number % 2 == 1;
+    const std::string id = create({.command = {"/payload", "echo", std::to_string(number)}, .extra = {{"Tty", tty}}});
+    HttpStream stream = client().hijack("/containers/" + id + "/attach?stream=1&stdout=1&stderr=1");
+    start(id);
+    const std::string bytes = stream.read_to_end();
+    EXPECT_EQ(tty ? bytes : demultiplex(bytes).out, concat(number, tty ? "\r\n" : "\n"));
+    EXPECT_EQ(wait(id), 0);
+    remove(id);
   }
 }
 

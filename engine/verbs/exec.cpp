@@ -152,6 +152,7 @@ awaitable<void> Engine::resize_exec(std::string exec_id, int height, int width) 
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (exec->exit_code || !shim)
     throw Error(ErrorKind::not_found, concat("No such exec instance: ", exec_id, " (it has ended)"));
+  if (!exec->request.tty) co_return;  // as a container's without a terminal
   co_await blocking(state.disk_pool, [&] {
     shim->exec_resize(exec->id, static_cast<std::uint16_t>(height), static_cast<std::uint16_t>(width));
   });

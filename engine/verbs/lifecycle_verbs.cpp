@@ -263,8 +263,11 @@ awaitable<void> Engine::resize(std::string id, int height, int width) {
   check_allowed(Verb::resize, container->state, container->id(), container->name());
   const std::shared_ptr<runtime::ShimClient> shim = container->shim;
   if (!shim) throw Error(ErrorKind::conflict, concat("container ", container->id(), " is not running"));
-  co_await blocking(state.disk_pool,
-                    [&] { shim->resize(static_cast<std::uint16_t>(height), static_cast<std::uint16_t>(width)); });
+  // Docker quirk (containerd, runc/init.go): without a terminal it is a success that does nothing.
+  if (container->record.config.tty) {
+    co_await blocking(state.disk_pool,
+                      [&] { shim->resize(static_cast<std::uint16_t>(height), static_cast<std::uint16_t>(width)); });
+  }
   publish(state, *container, "resize", {{"height", std::to_string(height)}, {"width", std::to_string(width)}});
 }
 

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/launch_plan.h"
+#include "engine/resource_check.h"
 #include "engine/resource_plan.h"
 #include "engine/restart_policy.h"
 #include "runtime/cgroup.h"
@@ -60,6 +61,16 @@ void merge(api::HostConfig& host, const api::UpdateRequest& request) {
   if (!request.restart_policy.name.empty()) host.restart_policy = request.restart_policy;
 }
 
+/// What is wrong with the request alone comes before what contradicts the container.
+void check_values(const api::UpdateRequest& request, const HostFacts& facts) {
+  api::HostConfig alone;
+  alone.memory_bytes = request.memory_bytes;
+  alone.memory_reservation_bytes = request.memory_reservation_bytes;
+  if (request.memory_bytes > 0) alone.memory_swap_bytes = request.memory_swap_bytes;
+  std::vector<std::string> unused;
+  check_memory(alone, facts, unused);
+}
+
 }  // namespace
 
 awaitable<api::UpdateResponse> Engine::update(std::string id, api::UpdateRequest request) {
@@ -68,6 +79,7 @@ awaitable<api::UpdateResponse> Engine::update(std::string id, api::UpdateRequest
   check_restart_policy(request.restart_policy.name, request.restart_policy.maximum_retries);
   const Turn turn = co_await container->turns.take();
   check_allowed(Verb::update, container->state, container->id(), container->name());
+  check_values(request, state.facts);
   check_conflicts(*container, request);
   api::HostConfig updated = container->record.host_config;
   merge(updated, request);

@@ -356,5 +356,15 @@ TEST_F(ContainerTest, ResizeWantsARunningTerminal) {
   EXPECT_EQ(client().post("/containers/" + id + "/resize?h=x").status, 400);
 }
 
+TEST_F(ContainerTest, WithoutATerminalAResizeIsASuccessThatDoesNothing) {
+  const std::string id = run();
+  EXPECT_EQ(client().post("/containers/" + id + "/resize?h=0&w=0").status, 200);
+  const Response created =
+      client().post("/containers/" + id + "/exec", json::object{{"Cmd", json::array{"/payload", "pause"}}});
+  const std::string exec_id = text(at(created.json(), "Id"));
+  ASSERT_EQ(client().post("/exec/" + exec_id + "/start", json::object{{"Detach", true}}).status, 200);
+  EXPECT_EQ(client().post("/exec/" + exec_id + "/resize?h=10&w=20").status, 200);
+}
+
 }  // namespace
 }  // namespace mydocker::test

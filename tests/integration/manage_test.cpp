@@ -74,6 +74,16 @@ TEST_F(ManageTest, AnUpdateReachesTheRunningContainersCgroup) {
   EXPECT_EQ(client().post("/containers/" + id + "/update", parse_json(R"({"Memory":1})")).status, 400);
 }
 
+TEST_F(ManageTest, AnUpdatesOwnMistakesComeBeforeItsConflicts) {
+  const std::string url = "/containers/" + run() + "/update";
+  const Response low = client().post(url, parse_json(R"({"Memory":5})"));
+  EXPECT_EQ(low.status, 400);
+  EXPECT_EQ(low.message(), "Minimum memory limit allowed is 6MB");
+  const Response conflict = client().post(url, parse_json(R"({"Memory":52428800})"));
+  EXPECT_EQ(conflict.status, 409);
+  EXPECT_NE(conflict.message().find("smaller than already set memoryswap limit"), std::string::npos);
+}
+
 TEST_F(ManageTest, StatsCountTheContainersProcesses) {
   const std::string id = run();
   const Response once = client().get("/containers/" + id + "/stats?stream=0&one-shot=1");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/base/digest.h"
 #include "engine/health.h"
 
 namespace mydocker::engine {
@@ -24,11 +25,16 @@ api::EndpointSettings make_endpoint(const EndpointRecord& endpoint, const Contai
   return out;
 }
 
-api::EndpointMap make_endpoints(const ContainerRecord& record) {
+api::EndpointMap make_endpoints(const Container& container, const ViewContext& context) {
+  const ContainerRecord& record = container.record;
   api::EndpointMap map;
   for (const EndpointRecord& endpoint : record.endpoints) map[endpoint.network_name] = make_endpoint(endpoint, record);
   const std::string& mode = record.host_config.network_mode;
   if (map.empty() && !mode.starts_with("container:")) map[mode] = find_asked(record, mode);
+  const auto plain = context.plain_networks->find(mode);
+  if (plain == context.plain_networks->end() || record.started_at == 0 || !record.endpoints.empty()) return map;
+  map[mode].network_id = plain->second;
+  if (is_alive(container.state)) map[mode].endpoint_id = make_plain_endpoint_id(record, plain->second);
   return map;
 }
 
@@ -42,7 +48,7 @@ api::PortMap make_port_map(const ContainerRecord& record) {
 api::NetworkSettings make_network_settings(const Container& container, const ViewContext& context) {
   const ContainerRecord& record = container.record;
   api::NetworkSettings out;
-  out.networks = make_endpoints(record);
+  out.networks = make_endpoints(container, context);
   if (!is_alive(container.state)) return out;
   out.ports = make_port_map(record);
   const std::string& mode = record.host_config.network_mode;
@@ -158,6 +164,10 @@ std::string make_command_text(const ContainerRecord& record) {
   return text;
 }
 
+std::string make_plain_endpoint_id(const ContainerRecord& record, const std::string& network_id) {
+  return sha256_of(concat(record.id, network_id)).hex();
+}
+
 api::ContainerInspect make_inspect(const Container& container, const ViewContext& context) {
   const ContainerRecord& record = container.record;
   const std::string directory = context.paths->container(record.id);
@@ -204,7 +214,7 @@ api::ContainerSummary make_summary(const Container& container, const ViewContext
   out.status = make_status_text(container, context.now);
   out.host_config.network_mode = record.host_config.network_mode;
   out.host_config.annotations = record.host_config.annotations;
-  out.network_settings.networks = make_endpoints(record);
+  out.network_settings.networks = make_endpoints(container, context);
   out.mounts = list_mount_points(plan_record_mounts(record), context.paths->volumes());
   return out;
 }

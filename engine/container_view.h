@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "api/types/container.h"
@@ -17,7 +18,12 @@ struct ViewContext {
   const storage::Paths* paths = nullptr;
   std::string sandbox_key;
   Timestamp now{};
+  const std::map<std::string, std::string>* plain_networks = nullptr;  ///< "host", "none" -> network ID
 };
+
+/// The endpoint of a running container on "host" or "none": there is no link to number, so it follows from container
+/// and network.
+std::string make_plain_endpoint_id(const ContainerRecord& record, const std::string& network_id);
 
 /// The mounts of a container with the names that its volumes got.
 std::vector<PlannedMount> plan_record_mounts(const ContainerRecord& record);

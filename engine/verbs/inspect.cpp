@@ -8,8 +8,11 @@ namespace mydocker::engine {
 namespace {
 
 ViewContext make_context(const EngineState& state, const std::string& id) {
-  return ViewContext{
-      .options = &state.options, .paths = &state.paths, .sandbox_key = sandbox_key(state, id), .now = now()};
+  return ViewContext{.options = &state.options,
+                     .paths = &state.paths,
+                     .sandbox_key = sandbox_key(state, id),
+                     .now = now(),
+                     .plain_networks = &state.plain_networks};
 }
 
 /// The names that linked containers gave this one: "/web/db" beside "/db".

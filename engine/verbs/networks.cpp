@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "engine/container_view.h"
 #include "engine/engine.h"
 #include "engine/engine_state.h"
 #include "engine/list_filters.h"
@@ -88,7 +89,10 @@ awaitable<api::NetworkInspect> Engine::inspect_network(std::string name) {
   for (const ContainerPtr& container : state.containers.list()) {
     if (!is_alive(container->state)) continue;
     const bool plain = container->record.host_config.network_mode == record.name && container->record.endpoints.empty();
-    if (plain) out.containers[container->id()] = api::EndpointResource{.name = container->name()};
+    if (plain) {
+      out.containers[container->id()] = api::EndpointResource{
+          .name = container->name(), .endpoint_id = make_plain_endpoint_id(container->record, record.id)};
+    }
     for (const EndpointRecord& endpoint : container->record.endpoints) {
       if (endpoint.network_id != record.id) continue;
       out.containers[container->id()] =

@@ -51,6 +51,23 @@ TEST_F(NetworkTest, InspectTellsTheEndpoint) {
   EXPECT_EQ(text(at(inspect(id), "NetworkSettings.IPAddress")), "");
 }
 
+TEST_F(NetworkTest, AContainerWithoutALinkHasAnEndpointAllTheSame) {
+  for (const std::string network : {"host", "none"}) {
+    const std::string id = run({.host = {{"NetworkMode", network}}});
+    const json::value whole = client().get("/networks/" + network).json();
+    const auto endpoint = [&](const std::string& key) {
+      return text(at(inspect(id), concat("NetworkSettings.Networks.", network, ".", key)));
+    };
+    EXPECT_EQ(endpoint("NetworkID"), text(at(whole, "Id")));
+    EXPECT_EQ(endpoint("EndpointID").size(), 64U);
+    EXPECT_EQ(endpoint("EndpointID"), text(at(whole, concat("Containers.", id, ".EndpointID"))));
+    EXPECT_EQ(endpoint("IPAddress"), "");
+    EXPECT_EQ(client().post("/containers/" + id + "/kill").status, 204);
+    EXPECT_EQ(endpoint("NetworkID"), text(at(whole, "Id")));
+    EXPECT_EQ(endpoint("EndpointID"), "");
+  }
+}
+
 TEST_F(NetworkTest, TwoContainersPingEachOther) {
   const std::string first = run({.host = bridge()});
   const std::string second = run({.host = bridge()});

@@ -289,7 +289,7 @@ void plan_shim(const LaunchInput& input, LaunchPlan& plan) {
   shim.id = record.id;
   shim.rootfs = input.rootfs;
   shim.rootfs->skip_sync = record.host_config.auto_remove;  // what nobody can look at later need not reach the disk
-  shim.user = record.config.user;
+  shim.user = effective_user(record.config.user);
   shim.group_add = record.host_config.group_add.value_or(api::StringList{});
   shim.open_stdin = record.config.open_stdin;
   shim.stdin_once = record.config.stdin_once;
@@ -364,6 +364,8 @@ std::vector<std::string> plan_capabilities(const api::HostConfig& host) {
   }
   return {result.begin(), result.end()};
 }
+
+std::string effective_user(const std::string& configured) { return configured.empty() ? "0" : configured; }
 
 LaunchPlan plan_launch(const LaunchInput& input) {
   const ContainerRecord& record = input.record;

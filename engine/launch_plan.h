@@ -61,6 +61,9 @@ struct LaunchPlan {
 
 LaunchPlan plan_launch(const LaunchInput& input);
 
+/// Whom the container's files are asked about: nobody named means root, with the groups that /etc/group puts root in.
+std::string effective_user(const std::string& configured);
+
 /// The process of an exec: the container's environment, rights and limits with what the request changes.
 runtime::Process plan_exec_process(const ContainerRecord& record, const api::ExecCreateRequest& request,
                                    const Options& options);

@@ -265,6 +265,7 @@ VolumesFrom parse_volumes_from(const std::string& text) {
   VolumesFrom out;
   const std::size_t colon = text.find(':');
   out.container = text.substr(0, colon);
+  if (text.empty()) invalid("volumes-from specification cannot be an empty string");
   if (out.container.empty()) invalid(concat("malformed volumes-from specification: ", text));
   if (colon == std::string::npos) return out;
   const std::string mode = text.substr(colon + 1);

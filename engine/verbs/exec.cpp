@@ -33,7 +33,7 @@ runtime::ExecRequest make_request(const EngineState& state, const Container& con
   runtime::ExecRequest request;
   request.exec_id = exec.id;
   request.process = to_json(plan_exec_process(container.record, wanted, state.options));
-  request.user = wanted.user.empty() ? container.record.config.user : wanted.user;
+  request.user = effective_user(wanted.user.empty() ? container.record.config.user : wanted.user);
   request.group_add = container.record.host_config.group_add.value_or(api::StringList{});
   request.tty = wanted.tty;
   const api::ConsoleSize size = start.console_size.value_or(wanted.console_size.value_or(api::ConsoleSize{}));

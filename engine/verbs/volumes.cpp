@@ -108,7 +108,7 @@ awaitable<api::VolumesPruneReport> Engine::prune_volumes(Filters filters, int ap
                           (all != filters.end() && !all->second.empty() && parse_bool_filter("all", all->second));
   const std::vector<storage::Volume> volumes =
       co_await blocking(state.disk_pool, [&] { return state.volumes->list(); });
-  api::VolumesPruneReport report;
+  api::VolumesPruneReport report{.volumes_deleted = api::StringList{}};
   for (const storage::Volume& volume : volumes) {
     if (!everything && !volume.anonymous) continue;
     if (!filter.accepts(volume.created, volume.labels) || !users_of_volume(state, volume.name).empty()) continue;
@@ -123,7 +123,6 @@ awaitable<api::VolumesPruneReport> Engine::prune_volumes(Filters filters, int ap
     if (const auto found = sizes.find(volume.name); found != sizes.end() && found->second > 0) {
       report.space_reclaimed_bytes += static_cast<std::uint64_t>(found->second);
     }
-    if (!report.volumes_deleted) report.volumes_deleted.emplace();
     report.volumes_deleted->push_back(volume.name);
     state.events.publish("volume", "destroy", volume.name, {{"driver", "local"}});
   }

@@ -52,9 +52,11 @@ TEST_F(HardeningTest, UsersAreExactOrRefused) {
                              "wrap:x:4294967296:0::/:/bin/sh\nminus:x:-1:0::/:/bin/sh\ncrlf:x:1002:1002::/:/bin/sh\r\n"
                              "zero:x:8:8::/:/bin/sh\n" +
                              std::string(70000, '#') + "\nlast:x:9:9::/:/bin/sh\n";
-  load_with_users("users:latest", passwd, "root:x:0:\nusers:x:1001:\naudio:x:29:user\n777:x:5:\nwrap:x:4294967296:\n");
+  load_with_users("users:latest", passwd,
+                  "root:x:0:\nusers:x:1001:\naudio:x:29:user\nwheel:x:10:root\n777:x:5:\nwrap:x:4294967296:\n");
   const UserRow rows[] = {
-      {"0", "uid 0 gid 0 groups 0\n"},
+      {"", "uid 0 gid 0 groups 0 10\n"},
+      {"0", "uid 0 gid 0 groups 0 10\n"},
       {"1", "uid 1 gid 0 groups 0\n"},
       {"01", "uid 1 gid 0 groups 0\n"},
       {"user", "uid 1000 gid 1001 groups 29 1001\n"},

@@ -93,6 +93,7 @@ TEST_F(ListTest, PruneFiltersSelectByAgeAndLabel) {
     EXPECT_EQ(response.status, 200) << response.body;
     return write_json(at(response.json(), "ContainersDeleted"));
   };
+  EXPECT_EQ(write_json(at(client().post("/volumes/prune").json(), "VolumesDeleted")), "[]");
   EXPECT_EQ(prune(R"({"until":["1h"]})"), "null");
   EXPECT_EQ(prune(R"({"label":["keep=maybe"]})"), "null");
   EXPECT_EQ(prune(R"({"label":["keep=no"]})"), "[\"" + no + "\"]");

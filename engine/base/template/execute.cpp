@@ -18,17 +18,23 @@ struct Value {
   const json::value* data = nullptr;
   const TemplateRecord* record = nullptr;
   std::string_view key = {};  ///< the field that it was read from: tells how Go would print it
+  bool absent = false;        ///< no value, since a map has no such key: so have what would be fields of it
 };
 
-// A key that Go's typed structs have, but the API leaves out when empty: nil there, and no error.
-bool is_optional_key(std::string_view key) {
-  static constexpr std::string_view keys[] = {
-      "Annotations", "Aliases",     "DeviceInfos", "DriverStatus", "Entrypoint",    "GwPriority",      "Health",
-      "Healthcheck", "Init",        "MacAddress",  "Manifests",    "Mounts",        "OnBuild",         "Platform",
-      "Shell",       "SizeRootFs",  "SizeRw",      "StopSignal",   "StopTimeout",   "StorageOpt",      "Sysctls",
-      "Tmpfs",       "VolumesFrom", "Warnings",    "Variant",      "ExposedPorts",  "NetworkDisabled", "Descriptor",
-      "Options",     "Labels",      "UsageData",   "Status",       "ClusterVolume", "Isolation",       "ConsoleSize"};
-  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+// What Go's typed structs have where the API leaves a field out that is empty. nullopt: they have no such field.
+std::optional<json::value> zero_of_left_out(const json::object& object, std::string_view key) {
+  static constexpr std::string_view pointers[] = {
+      "Annotations", "Aliases",       "DeviceInfos",  "DriverStatus", "Entrypoint", "GwPriority", "Health",
+      "Healthcheck", "Init",          "Manifests",    "Mounts",       "OnBuild",    "Platform",   "Shell",
+      "SizeRootFs",  "SizeRw",        "StopTimeout",  "StorageOpt",   "Sysctls",    "Tmpfs",      "VolumesFrom",
+      "Warnings",    "Variant",       "ExposedPorts", "Descriptor",   "Options",    "Labels",     "UsageData",
+      "Status",      "ClusterVolume", "Isolation",    "ConsoleSize"};
+  static constexpr std::string_view texts[] = {"MacAddress", "StopSignal"};
+  static constexpr std::string_view texts_of_mount[] = {"Driver", "Mode", "Name", "Propagation", "Source", "Type"};
+  const auto in = [&](const auto& keys) { return std::find(std::begin(keys), std::end(keys), key) != std::end(keys); };
+  if (in(texts) || (object.contains("Destination") && in(texts_of_mount))) return json::value("");
+  if (key == "NetworkDisabled") return json::value(false);
+  return in(pointers) ? std::optional<json::value>(nullptr) : std::nullopt;
 }
 
 enum class Flow { normal, break_, continue_ };
@@ -305,6 +311,7 @@ class Executor {
       if (!result) fail(node, concat("can't evaluate field ", name, " in type ", value.record->type_name()));
       return keep(*std::move(result));
     }
+    if (value.absent) return value;
     if (value.data == nullptr) fail(node, concat("nil data; no entry for key ", go_quote(name)));
     if (value.data->is_null()) fail(node, concat("nil pointer evaluating interface {}.", name));
     if (!value.data->is_object())
@@ -313,10 +320,11 @@ class Executor {
     const json::value* found = find_field(object, name);
     if (found == nullptr) {
       if (tree_.options.missing_key == MissingKey::empty) return Value{};
-      if (last && is_optional_key(name)) {
-        Value absent = keep(nullptr);
-        absent.key = name;
-        return absent;
+      if (is_go_map(value.key)) return Value{.absent = true};
+      if (std::optional<json::value> zero = zero_of_left_out(object, name); last && zero) {
+        Value left_out = keep(*std::move(zero));
+        left_out.key = name;
+        return left_out;
       }
       if (value.data == root_.data && !tree_.options.root_type.empty()) {
         fail(node, concat("can't evaluate field ", name, " in type ", tree_.options.root_type));

@@ -235,6 +235,8 @@ std::string go_print(const json::value& value) {
   return out;
 }
 
+bool is_go_map(std::string_view field_name) { return shape_of(field_name) == FieldShape::map; }
+
 std::string go_print_field(const json::value& value, std::string_view field_name) {
   std::string out;
   append_field(out, value, shape_of(field_name));

@@ -65,6 +65,8 @@ std::string go_print(const json::value& value);
 /// The same for a field of Docker's typed structs: objects print as structs, {running true}, but for the fields that
 /// are maps in Go (Labels, Ports ...), and null lists and maps as [] and map[].
 std::string go_print_field(const json::value& value, std::string_view field_name);
+/// Whether a field of that name is a map in Docker's structs: a key that it has not is no error.
+bool is_go_map(std::string_view field_name);
 /// Go's encoding/json without indentation; `escape_html` writes <, > and & as \u003c and so on.
 std::string go_json(const json::value& value, bool escape_html);
 /// Go's strconv.Quote.

@@ -123,6 +123,20 @@ TEST(Template, AbsentKeysOfTypedStructsAreNilAtTheEndOfAPath) {
           "ERROR template: :1:8: executing \"\" at <.State.Health.Status>: map has no entry for key \"Health\""}});
 }
 
+TEST(Template, FieldsThatAreLeftOutHaveGosZeroValues) {
+  const json::value data = parse_json(R"({"Config":{"Labels":{"a":"b"}},"Mounts":[{"Destination":"/d","Source":"/s"}],
+                                          "NetworkSettings":{"Networks":{"bridge":{"IPAddress":"1.2.3.4"}}}})");
+  const std::pair<const char*, const char*> rows[] = {
+      {"{{.Config.StopSignal}}|{{.Config.NetworkDisabled}}|{{.Config.Healthcheck}}", "|false|<nil>"},
+      {"{{range .Mounts}}{{.Name}}|{{.Driver}}|{{.Source}}{{end}}", "||/s"},
+      {"{{.Config.Labels.a}} {{.Config.Labels.none}}", "b <no value>"},
+      {"{{.NetworkSettings.Networks.bridge.IPAddress}}", "1.2.3.4"},
+      {"{{.NetworkSettings.Networks.none.IPAddress}}", "<no value>"},
+      {"{{if .Config.Labels.none}}y{{else}}n{{end}}", "n"}};
+  for (const auto& [text, expected] : rows) EXPECT_EQ(Template::parse(text).execute(data), expected) << text;
+  EXPECT_THROW(Template::parse("{{.Name}}").execute(data), Error) << "no mount, no name";
+}
+
 TEST(Template, GarbageIsAnErrorOrText) {
   static constexpr std::string_view pieces[] = {"{{", "}}",     ".",   "$",   "|",  "(",     ")",    "\"", "`",
                                                 "'",  "range ", "end", "if ", ":=", ",",     "-",    " ",  "x",

@@ -246,6 +246,8 @@ constexpr Refusal refusals[] = {
     {"the block I/O weight cannot be set", false, [](json::value& c) { block_io_of(c).erase("weight"); }},
     {"the network class cannot be limited", false,
      [](json::value& c) { edit(c, "linux", "resources").erase("network"); }},
+    {"io.max", false,  // no such disk
+     [](json::value& c) { edit(c, "linux", "resources").erase("blockIO"); }},
     {"throttle", false, [](json::value& c) { edit(c, "linux", "resources").erase("blockIO"); }},
     {"hugetlb", false, [](json::value& c) { edit(c, "linux", "resources").erase("hugepageLimits"); }},
     {"real-time", false,

@@ -12,6 +12,7 @@
 #include "engine/base/sys.h"
 #include "runtime/seccomp.h"
 #include "tests/integration/runtime_fixture.h"
+#include "tests/support/patience.h"
 #include "tests/support/temp_tree.h"
 
 /// SECURITY section 4, E4 to E8 and H3, against mydocker-runtime: ways out of a container, each beside the harmless
@@ -247,7 +248,7 @@ TEST_F(RuntimeEscapeTest, MaskedAndReadOnlyPathsHoldUnderARacingContainer) {
     config.at("linux").at("readonlyPaths").as_array().push_back(path);
   }
   int ran = 0;
-  for (int i = 0; i < 100; ++i) {
+  for (int i = 0; i < 5 * patient_rounds(20); ++i) {  // five in the guest
     const CommandResult result = run(config);
     if (result.code == 0) {
       EXPECT_EQ(result.out, "ran\n");

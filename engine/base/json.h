@@ -168,7 +168,7 @@ void read_json(const json::value& value, const std::string& path, T& out) {
     const json::object& object = value.get_object();
     std::apply(
         [&](const auto&... fields) {
-          const auto read_one = [&](const auto& one) {
+          [[maybe_unused]] const auto read_one = [&](const auto& one) {
             if (const json::value* found = find_key(object, one.name)) {
               read_json(*found, join_path(path, one.name), out.*(one.member));
             }
@@ -214,7 +214,7 @@ json::value to_json(const T& value) {
     json::object out;
     std::apply(
         [&](const auto&... fields) {
-          const auto write_one = [&](const auto& one) {
+          [[maybe_unused]] const auto write_one = [&](const auto& one) {
             const auto& member = value.*(one.member);
             if (!one.omit_empty || !is_empty(member)) out[one.name] = to_json(member);
           };

@@ -378,10 +378,10 @@ TEST_F(HostileRegistryTest, SecretsAreInNoErrorAndNoLine) {
 }
 
 TEST_F(HostileRegistryTest, AStalledTransferIsCut) {
+  std::latch over(1);  // outlives the threads of the registry, which wait for it
   FakeRegistry registry;
   registry.put_image("app", "1", image, gzip);
   options.stall_timeout = std::chrono::seconds(1);
-  std::latch over(1);
   Reply stalled{200, {}, blob};
   stalled.cut_after = 3;
   stalled.at_cut = [&] { over.wait(); };
@@ -391,10 +391,10 @@ TEST_F(HostileRegistryTest, AStalledTransferIsCut) {
 }
 
 TEST_F(HostileRegistryTest, AStopEndsAStalledTransfer) {
-  FakeRegistry registry;
-  registry.put_image("app", "1", image, gzip);
   std::latch over(1);
   std::stop_source stop;
+  FakeRegistry registry;
+  registry.put_image("app", "1", image, gzip);
   Reply stalled{200, {}, blob};
   stalled.cut_after = 3;
   stalled.at_cut = [&] {

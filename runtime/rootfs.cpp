@@ -247,7 +247,7 @@ void Rootfs::mount_bind(const Mount& mount, int id_mapped) {
   }
   const UniqueFd target = open_target(root_.get(), mount, is_directory(tree.get()));
   apply_options(tree.get(), options);
-  const std::uint64_t propagation = options.propagation != 0 ? options.propagation : MS_PRIVATE;
+  const std::uint64_t propagation = options.propagation != 0 ? options.propagation : std::uint64_t{MS_PRIVATE};
   const bool recursive = options.propagation != 0 ? options.propagation_recursive : options.recursive_bind;
   set_mount_attributes(tree.get(), 0, 0, propagation, recursive);
   attach_mount(tree.get(), target.get());

@@ -97,7 +97,7 @@ std::optional<std::uint64_t> read_gzip_origin(int compressed) {
   if (!has_extra || std::memcmp(origin.id, expected.id, 2) != 0 || origin.length != expected.length) {
     return std::nullopt;
   }
-  return origin.inode;
+  return std::uint64_t{origin.inode};  // a copy: the member is not aligned
 }
 
 UniqueFd gunzip_log(int compressed, const std::string& directory) {

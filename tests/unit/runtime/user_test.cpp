@@ -85,7 +85,8 @@ TEST(User, AddedGroupsComeByNameOrNumberAndOnce) {
 }
 
 TEST(User, ALineWithANulIsNoEntry) {
-  const std::string file("evil\0:x:0:0::/:/bin/sh\nevil:x:5:5::/:/bin/sh\n", 47);
+  using namespace std::string_literals;
+  const std::string file = "evil\0:x:0:0::/:/bin/sh\nevil:x:5:5::/:/bin/sh\n"s;
   EXPECT_EQ(resolve_identity_in(file, "", "evil", {}).uid, 5U);
 }
 

@@ -80,8 +80,8 @@ std::deque<LogFile> look_for_files_after(const std::string& path, ino_t after) {
     free_names = file ? 0 : free_names + 1;
     if (!file) continue;
     if (file->inode == after) break;
-    const bool seen = std::any_of(files.begin(), files.end(), [&](const LogFile& f) { return f.inode == file->inode; });
-    if (!seen) files.push_front(std::move(*file));
+    // Only its neighbour can be the same file: a number that compression has set free may be another file's by now.
+    if (files.empty() || files.front().inode != file->inode) files.push_front(std::move(*file));
   }
   return files;
 }
@@ -101,8 +101,9 @@ std::deque<LogFile> open_files_after(const std::string& path, ino_t after) {
 /// As open_files_after, up to `end`, which is the last one. When it is no longer there, all older ones are not either.
 std::deque<LogFile> open_files_between(const std::string& path, ino_t after, const LogEnd& end, ino_t end_inode) {
   std::deque<LogFile> files = look_for_files_after(path, after);
-  const auto last = std::find_if(files.begin(), files.end(), [&](const LogFile& f) { return f.inode == end_inode; });
-  files.erase(last == files.end() ? files.begin() : last, files.end());
+  // From the newest on: what is as old as the end or newer cannot have its number by chance, since `end` is open.
+  const auto last = std::find_if(files.rbegin(), files.rend(), [&](const LogFile& f) { return f.inode == end_inode; });
+  files.erase(last == files.rend() ? files.begin() : std::prev(last.base()), files.end());
   LogFile file;
   file.fd = duplicate_fd(end.file.get());
   file.inode = end_inode;
@@ -243,7 +244,7 @@ struct LogReader::State {
   bool read_block();
   bool next_file();
   void set_end(LogEnd wanted);
-  bool at_end_file() const { return end.file && !files.empty() && files.front().inode == end_inode; }
+  bool at_end_file() const { return end.file && files.size() == 1 && files.front().inode == end_inode; }
   bool take_line(std::string_view line, std::string& out);
 };
 

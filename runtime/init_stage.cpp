@@ -152,6 +152,7 @@ void wait_for_start(SyncSocket& sync, int listener) {
 
 void run(const InitStage& stage, SyncSocket& sync) {
   const TaskOptions& options = stage.options;
+  failpoint("init.begin");
   reset_process_state(options.die_with_parent);
   enter_namespaces(options, sync, stage.born_in_v2);
   // Never destroyed: its handles' descriptors belong to somebody else by now.

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "engine/base/failpoint.h"
 #include "engine/base/mount.h"
 #include "engine/base/sys.h"
 #include "runtime/capabilities.h"
@@ -197,6 +198,7 @@ std::string format_id_map(const std::vector<IdMapping>& map) {
 void write_id_maps(pid_t pid, const Linux& spec) {
   const std::string directory = concat("/proc/", pid, "/");
   if (!spec.uid_mappings.empty()) write_kernel_file(directory + "uid_map", format_id_map(spec.uid_mappings));
+  failpoint("task.id_maps");
   if (spec.gid_mappings.empty()) return;
   if (!has_capability(own_effective_set(), *find_capability("CAP_SETGID"))) {
     write_kernel_file(directory + "setgroups", "deny");

@@ -237,8 +237,6 @@ void arrange_descriptors(const Stdio& stdio, int null_fd, const std::vector<int>
 }
 
 void reset_process_state(bool die_with_parent) {
-  // An ordinary user's runtime must still write the id maps: the files of an undumpable process belong to root.
-  if (::geteuid() == 0) make_undumpable();
   set_parent_death_signal(die_with_parent);
   // Raw calls: the C library hides the two signals that it uses itself, and leaves them ignored in spawned programs.
   struct {

@@ -49,7 +49,8 @@ std::string find_program(const Process& process);
 /// moved behind them, close-on-exec. Everything else is closed (SECURITY R5).
 void arrange_descriptors(const Stdio& stdio, int null_fd, const std::vector<int>& preserve,
                          const std::vector<int*>& keep);
-/// Signal mask and handlers as a fresh process has them, no dump, death with the parent if asked for.
+/// Signal mask and handlers as a fresh process has them, death with the parent if asked for. Not a word about dumps: an
+/// ordinary user's runtime still has to write the id maps, and the files of an undumpable process belong to root.
 void reset_process_state(bool die_with_parent);
 /// A file of a pipe or of the own terminal belongs to the user, so that /dev/stdout can be opened again.
 void own_standard_streams(const Launch& launch, bool terminal);

@@ -190,8 +190,13 @@ Task Task::create(TaskOptions options) {
   task.sync_ = std::move(mine);
   task.trace_.mark("clone");
   if (has_new_user_namespace(own.spec)) {
-    write_id_maps(task.pid_, own.spec.linux);
     SyncSocket sync(std::move(task.sync_));
+    try {
+      write_id_maps(task.pid_, own.spec.linux);
+    } catch (const Error&) {
+      if (wait_readable(sync.fd(), 0)) sync.expect(Sync::created);  // it has ended, and says why
+      throw;
+    }
     sync.send(Sync::id_maps_written);
     task.sync_ = sync.take();
   }

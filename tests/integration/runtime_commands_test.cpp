@@ -430,12 +430,12 @@ TEST_F(RuntimeCommandTest, AnOrdinaryUserRunsARootlessContainer) {
   make_dirs(root() + "/home");
   ASSERT_EQ(run_command({"chown", "-R", "1000:1000", bundle(), root() + "/home"}).code, 0);
   ASSERT_EQ(::chmod(root().c_str(), 0755), 0);
-  const auto as_user = [&](const Words& words) {
+  const auto as_user = [&](const Words& words, const std::string& failpoints = "") {
     Words all = {"setpriv",        "--reuid=1000",    "--regid=1000",
                  "--clear-groups", "--inh-caps=-all", program("mydocker-runtime")};
     all.insert(all.end(), words.begin(), words.end());
     CommandOptions options;
-    options.environment = {"XDG_RUNTIME_DIR=" + root() + "/home"};
+    options.environment = {"XDG_RUNTIME_DIR=" + root() + "/home", "MYDOCKER_FAILPOINTS=" + failpoints};
     return run_command(all, options);
   };
   ASSERT_EQ(as_user({"spec", "--rootless", "--bundle", bundle()}).code, 0);
@@ -449,6 +449,10 @@ TEST_F(RuntimeCommandTest, AnOrdinaryUserRunsARootlessContainer) {
   EXPECT_TRUE(result.out.starts_with("0\n")) << result.out << result.err;
   EXPECT_NE(result.out.find("1000          1\n"), std::string::npos) << result.out;
   EXPECT_TRUE(path_exists(root() + "/home/mydocker-runtime"));
+  // The init stage begins when it is root already, but for the groups.
+  const CommandResult late =
+      as_user({"run", "--bundle", bundle(), "two"}, "init.begin=delay:100,task.id_maps=delay:500");
+  EXPECT_EQ(late.out, result.out) << late.err;
 }
 
 TEST_F(RuntimeCommandTest, TheProgramIsStaticAndSmall) {

@@ -1,5 +1,6 @@
 #include "engine/log_reader.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -7,7 +8,9 @@
 #include <chrono>
 #include <thread>
 
+#include "engine/base/sys.h"
 #include "runtime/log_format.h"
+#include "runtime/log_gzip.h"
 #include "runtime/shim/log_writer.h"
 #include "tests/support/temp_tree.h"
 
@@ -98,6 +101,20 @@ TEST(LogReader, AReadingGoesOnInTheSameFile) {
   tree.write("log", make_log(0, 9));
   nothing.read_on(find_log_end(path));
   EXPECT_EQ(drain(nothing), lines(5, 4));
+}
+
+TEST(LogReader, ANumberThatCompressionHasSetFreeMayBeAnotherFilesByNow) {
+  const TempTree tree;
+  const std::string path = tree.path("log");
+  tree.write("log", make_log(0, 5));
+  runtime::gzip_log(open_file(path, O_RDONLY).get(),
+                    open_file(runtime::make_compressed_log_path(path, 2), O_RDWR | O_CREAT, 0600).get());
+  tree.write("log.1", make_log(5, 5));
+  tree.write("log", make_log(10, 5));  // the newest one has the number that the oldest one was made from
+  EXPECT_EQ(read_log(path, raw()), lines(0, 15));
+  EXPECT_EQ(read_log(path, raw({.tail = 12})), lines(3, 12));
+  LogReader to_end(path, raw(), find_log_end(path));
+  EXPECT_EQ(drain(to_end), lines(0, 15));
 }
 
 TEST(LogReader, TailCountsRecordsOfBothStreamsAcrossFiles) {
